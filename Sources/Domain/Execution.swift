@@ -1,0 +1,135 @@
+/// The durable record of one asynchronous invocation.
+///
+/// States: `queued -> running -> succeeded | failed | timedOut | stopped`; `queued -> stopped | failed`;
+/// `running -> queued` for a retry or after the host was restarted. An ended execution never changes again.
+package struct Execution: Equatable, Sendable, Identifiable {
+    /// A UUID; also the request id of every attempt.
+    package struct ID: Hashable, Sendable, CustomStringConvertible {
+        package let text: String
+        package init(_ text: String) { self.text = text }
+        package var description: String { text }
+    }
+
+    package enum Status: String, Sendable, CaseIterable {
+        case queued = "QUEUED"
+        case running = "RUNNING"
+        case succeeded = "SUCCEEDED"
+        case failed = "FAILED"
+        case timedOut = "TIMED_OUT"
+        case stopped = "STOPPED"
+
+        package var isEnded: Bool {
+            switch self {
+            case .queued, .running: false
+            case .succeeded, .failed, .timedOut, .stopped: true
+            }
+        }
+    }
+
+    /// A data channel of a training: a name and the artifact (manifest) with its files.
+    package struct Channel: Equatable, Sendable {
+        package var name: String
+        package var artifact: Digest
+
+        package init(name: String, artifact: Digest) {
+            self.name = name
+            self.artifact = artifact
+        }
+    }
+
+    /// What an ended execution failed with.
+    package struct Failure: Equatable, Sendable {
+        package var type: String
+        package var message: String
+        /// The function's error body as it sent it; empty when there was none.
+        package var data: String
+
+        package init(type: String, message: String, data: String = "") {
+            self.type = type
+            self.message = message
+            self.data = data
+        }
+    }
+
+    package let id: ID
+    package let name: ExecutionName
+    package let function: Function.ID
+    package let functionName: FunctionName
+    /// As the client invoked it, `nil` when unqualified.
+    package let qualifier: Qualifier?
+    /// Resolved when accepted, and the same for all attempts. `$LATEST` runs the code current at each attempt.
+    package let version: VersionNumber
+    /// The event's bytes.
+    package let input: [UInt8]
+    /// The version of the trained function that a training starts from; `nil` for other executions and without a model.
+    package let baseVersion: VersionNumber?
+    package let channels: [Channel]
+    /// The alias of the trained function that moves to the new version.
+    package let promote: AliasName?
+    package let acceptedAt: Timestamp
+
+    package var status: Status
+    /// Attempts started so far, 0 before the first.
+    package var attempt: Int
+    /// When the newest attempt started.
+    package var startedAt: Timestamp?
+    package var endedAt: Timestamp?
+    /// The function's answer; set only when succeeded.
+    package var result: [UInt8]?
+    package var failure: Failure?
+    /// Not before this time the next attempt starts; `nil` means at once.
+    package var notBefore: Timestamp?
+    /// The version that a successful training published.
+    package var publishedVersion: Int?
+    /// Last reported progress, the JSON object as the worker sent it.
+    package var progress: String?
+
+    package init(
+        id: ID, name: ExecutionName, function: Function.ID, functionName: FunctionName, qualifier: Qualifier?,
+        version: VersionNumber, input: [UInt8], baseVersion: VersionNumber? = nil, channels: [Channel] = [],
+        promote: AliasName? = nil, acceptedAt: Timestamp, status: Status = .queued, attempt: Int = 0,
+        startedAt: Timestamp? = nil, endedAt: Timestamp? = nil, result: [UInt8]? = nil, failure: Failure? = nil,
+        notBefore: Timestamp? = nil, publishedVersion: Int? = nil, progress: String? = nil
+    ) {
+        self.id = id
+        self.name = name
+        self.function = function
+        self.functionName = functionName
+        self.qualifier = qualifier
+        self.version = version
+        self.input = input
+        self.baseVersion = baseVersion
+        self.channels = channels
+        self.promote = promote
+        self.acceptedAt = acceptedAt
+        self.status = status
+        self.attempt = attempt
+        self.startedAt = startedAt
+        self.endedAt = endedAt
+        self.result = result
+        self.failure = failure
+        self.notBefore = notBefore
+        self.publishedVersion = publishedVersion
+        self.progress = progress
+    }
+}
+
+/// One line of an execution's history. `detail` is a JSON object.
+package struct ExecutionEvent: Equatable, Sendable {
+    package enum Kind: String, Sendable {
+        case accepted, attemptStarted, progress, attemptEnded, interrupted, stopRequested, published, ended
+    }
+
+    /// Ascending within the execution from 1; 0 until stored.
+    package var sequence: Int
+    package var kind: Kind
+    package var at: Timestamp
+    package var detail: String
+
+    package init(sequence: Int = 0, kind: Kind, at: Timestamp, detail: String = "{}") {
+        self.sequence = sequence
+        self.kind = kind
+        self.at = at
+        self.detail = detail
+    }
+}
