@@ -27,7 +27,8 @@ let package = Package(
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
         .target(name: "Domain", swiftSettings: strict),
         .target(name: "Loop", dependencies: ["CUV", "Domain"], swiftSettings: settings),
-        .target(name: "TestSupport", dependencies: ["Loop"], path: "Tests/TestSupport", swiftSettings: settings),
+        .target(
+            name: "TestSupport", dependencies: ["Domain", "Loop"], path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
     ]
 )
