@@ -26,5 +26,6 @@ let package = Package(
         .systemLibrary(name: "CUV", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
         .target(name: "Domain", swiftSettings: strict),
+        .target(name: "Scheduling", dependencies: ["Domain"], swiftSettings: strict),
     ]
 )
