@@ -25,6 +25,15 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CUV", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .target(name: "Domain", swiftSettings: strict),
+        .target(
+            name: "Registry", dependencies: ["Domain", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: strict),
+        .target(
+            name: "Artifacts", dependencies: ["CArchive", "Domain", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: settings),
+        .testTarget(name: "RegistryTests", dependencies: ["Registry"], swiftSettings: settings),
+        .testTarget(name: "ArtifactsTests", dependencies: ["Artifacts"], swiftSettings: settings),
     ]
 )
