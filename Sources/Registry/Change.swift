@@ -1,0 +1,25 @@
+package import Domain
+
+/// One step of a commit. The host has decided it in memory; the registry only refuses what would break its own rules.
+package enum Change: Sendable {
+    /// Inserts or updates, `$LATEST` included. Raises the name's version counter to `lastPublished`, never lowers it.
+    case putFunction(Function)
+    /// With its versions and aliases. Its executions, its aliases' history and the name's version counter stay.
+    case deleteFunction(Function.ID)
+    /// Inserts a published version, and raises the name's version counter to its number. An existing number is refused.
+    case putVersion(Function.ID, Version)
+    /// Refused while an alias points to it.
+    case deleteVersion(Function.ID, Int)
+    /// Inserts or updates. `AliasChange.sequence` is ignored and given by the registry.
+    case putAlias(Function.ID, Alias, AliasChange)
+    case deleteAlias(Function.ID, AliasName, AliasChange)
+    /// Refused when the function has an execution of that name.
+    case addExecution(Execution)
+    /// Writes what is `var` in `Execution`, by its id. Refused when the stored one has ended: that makes its end, and all
+    /// that is committed with it, happen once.
+    case updateExecution(Execution)
+    /// Appends. `ExecutionEvent.sequence` is ignored and given by the registry. Allowed after the execution's end.
+    case addEvents(Execution.ID, [ExecutionEvent])
+    /// With its events.
+    case deleteExecution(Execution.ID)
+}
