@@ -5,7 +5,7 @@ package enum UniqueID {
         var generator = SystemRandomNumberGenerator()
         let high = generator.next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
         let low = generator.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-        return String(unsafeUninitializedCapacity: 36) { text in
+        return unsafe String(unsafeUninitializedCapacity: 36) { text in
             let bytes = unsafe UnsafeMutableBufferPointer(rebasing: text[0..<36])
             var position = 0
             for index in 0..<32 {

@@ -1,5 +1,5 @@
 package import Domain
-package import Registry
+internal import Registry
 
 extension Management {
     package func createAlias(
@@ -82,7 +82,7 @@ extension Management {
     private func history(
         of alias: AliasName, in entry: Catalog.Entry
     ) async throws(ManagementError) -> [AliasChange] {
-        do {
+        do throws(RegistryError) {
             return try await registry.aliasHistory(function: entry.function.id, alias: alias, limit: 10_000)
         } catch {
             throw .registry(error)

@@ -1,5 +1,7 @@
+internal import Artifacts
 package import Domain
-package import Registry
+internal import Loop
+internal import Registry
 
 /// Where a function's package comes from.
 package enum PackageSource: Sendable {
@@ -164,9 +166,6 @@ extension Management {
         }
     }
 }
-
-package import Artifacts
-package import Loop
 
 extension Function {
     /// Makes a published version of `$LATEST`.

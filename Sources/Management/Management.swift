@@ -1,5 +1,5 @@
 package import Artifacts
-package import Domain
+internal import Domain
 package import Loop
 package import Registry
 
@@ -31,7 +31,7 @@ package final class Management {
         try await gate.run { () async throws(ManagementError) -> Answer in
             let (changes, answer) = try await decide()
             if changes.isEmpty { return answer }
-            do { try await registry.commit(changes) } catch { throw .registry(error) }
+            do throws(RegistryError) { try await registry.commit(changes) } catch { throw .registry(error) }
             for change in changes {
                 let before = change.function.flatMap { catalog.entry($0) }
                 catalog.apply(change)
