@@ -15,6 +15,12 @@ static inline int cuv_pidfd_send_signal(int pidfd, int signal) {
     return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) == 0 ? 0 : -errno;
 }
 
+/// An anonymous file that a child can read. Returns its close-on-exec descriptor, or the negative error number.
+static inline int cuv_memory_file(const char *name) {
+    int descriptor = (int)syscall(SYS_memfd_create, name, 1 /* MFD_CLOEXEC */);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
 /// Receives one message and up to `descriptors_max` (at most 8) passed descriptors, which get close-on-exec.
 /// Returns the length of the message, 0 at the end, or the negative error number.
 static inline ssize_t cuv_receive(

@@ -13,18 +13,21 @@ package struct InvocationRequest {
     package var payload: [UInt8]
     /// Decoded from base64, checked to be JSON.
     package var clientContext: [UInt8]?
+    /// The log must be complete in the outcome, at the cost of one system call.
+    package var wantsLogTail: Bool
     /// `Root=1-...;Sampled=0`; `nil` makes a new one.
     package var traceID: String?
 
     package init(
         route: Catalog.Route, qualifier: Qualifier?, requestID: String, payload: [UInt8],
-        clientContext: [UInt8]? = nil, traceID: String? = nil
+        clientContext: [UInt8]? = nil, wantsLogTail: Bool = false, traceID: String? = nil
     ) {
         self.route = route
         self.qualifier = qualifier
         self.requestID = requestID
         self.payload = payload
         self.clientContext = clientContext
+        self.wantsLogTail = wantsLogTail
         self.traceID = traceID
     }
 }

@@ -20,6 +20,18 @@ package enum Descriptor {
         return (pair.0, pair.1)
     }
 
+    /// An anonymous file in memory with these bytes; a child inherits it and reads from its start.
+    package static func memory(_ bytes: [UInt8], name: String) throws(UVError) -> CInt {
+        let descriptor = cuv_memory_file(name)
+        try UVError.check(descriptor, "memfd_create")
+        let written = bytes.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+        guard written == bytes.count else {
+            close(descriptor)
+            throw UVError(code: UV_ENOMEM.rawValue, call: "write to memory file")
+        }
+        return descriptor
+    }
+
     /// A pipe: we read without blocking, the child writes.
     package static func pipe() throws(UVError) -> (ours: CInt, childs: CInt) {
         var ends: (uv_file, uv_file) = (0, 0)

@@ -77,6 +77,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         uv_async_send(wakeup)
     }
 
+    package var processIdentifier: Int { Int(getpid()) }
+
     /// The monotonic clock, read now.
     package var now: Instant { Instant(nanoseconds: Int64(bitPattern: uv_hrtime())) }
 

@@ -1,5 +1,9 @@
 internal import CUV
 
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
 /// A connected byte stream: a TCP connection, one end of a socketpair, or a pipe. Every member runs on the loop's thread.
 ///
 /// The owner sets `onRead` and `onEnd`, and closes the stream; after `close` neither is called again.
@@ -69,6 +73,21 @@ package final class Stream: Handle {
     package func stopReading() {
         guard !isClosed else { return }
         uv_read_stop(raw)
+    }
+
+    /// Reads what is there now, without waiting for the loop's next turn.
+    package func readAvailable() {
+        var descriptor: uv_os_fd_t = 0
+        guard !isClosed, uv_is_active(base) != 0, uv_fileno(base, &descriptor) == 0 else { return }
+        // Not the loop's buffer: the caller may be busy with bytes in it.
+        withUnsafeTemporaryAllocation(byteCount: 16 * 1024, alignment: 16) { buffer in
+            while !isClosed {
+                let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+                // The end and errors are left to libuv, which meets them again.
+                guard count > 0 else { return }
+                onRead?(UnsafeRawBufferPointer(start: buffer.baseAddress, count: count))
+            }
+        }
     }
 
     private func received(_ count: Int, _ buffer: UnsafePointer<uv_buf_t>) {
