@@ -360,6 +360,27 @@ time.sleep(1000)
     wait_for(lambda: not processes_with(token))
 
 
+# MARK: a function
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_python_function_runs_inside(user, slots):
+    pairs = [socket.socketpair() for _ in range(slots)]
+    inner = [theirs.fileno() for _, theirs in pairs]
+    with Launched([PYTHON, "-s", "/opt/roost/python/bootstrap.py"], user=user, inherit=inner,
+                  flags=["--chdir", "/var/task", "--rlimit", "nofile=1024", "--rlimit", "nproc=64"],
+                  sandbox_options={"task": runtime_host.ROOT / "functions" / "echo"},
+                  environment={"_HANDLER": "echo.handler", "LAMBDA_TASK_ROOT": "/var/task", "TMPDIR": "/tmp",
+                               "ROOST_RUNTIME_FDS": ",".join(map(str, inner)), "PATH": runtime_host.PATH}) as it:
+        for _, theirs in pairs:
+            theirs.close()
+        for ours, _ in pairs:
+            slot = runtime_host.Slot(ours)
+            slot.expect_next()
+            assert slot.invoke({"from": "inside"})[1].json == {"from": "inside"}
+            ours.close()
+        assert it.wait() == (0, "", "")
+
+
 # MARK: without a sandbox
 
 def test_without_a_sandbox_the_launcher_still_leaves_root():
