@@ -86,9 +86,9 @@ def processes_with(token):
 
 
 def executed(it, name):
-    """Waits until execve is done: the control message comes just before it."""
+    """Waits until execve is done: the end of the control socket is in the middle of it."""
     assert it.control.recv(128) == b""
-    assert Path(f"/proc/{it.pid}/comm").read_text().strip() == name
+    wait_for(lambda: Path(f"/proc/{it.pid}/comm").read_text().strip() == name)
 
 
 # MARK: isolation

@@ -247,7 +247,8 @@ def test_progress_is_reported_while_the_invocation_runs(worker):
     it.slot.expect_next()
     for _ in range(2):
         it.slot.send(it.slot.event_bytes({}))
-        for expected in ({"fraction": 0.25, "step": 1, "metrics": {"loss": 0.5, "n": 3}, "message": "epoch 世"}, {"step": 2}, {}):
+        whole = {"fraction": 0.25, "step": 1, "metrics": {"loss": 0.5, "n": 3}, "message": "epoch 世"}
+        for expected in (whole, {"step": 2}, {}):
             report = it.slot.request()
             assert (report.method, report.path) == ("POST", f"/roost/v1/runtime/invocation/{it.slot.id}/progress")
             assert report.json == expected and report.headers["content-type"] == "application/json"
@@ -308,7 +309,8 @@ def test_an_exception_is_described_and_the_worker_lives_on(worker):
     body = error_of(it, 3)
     assert (body["errorType"], body["errorMessage"]) == ("Fault", "no 3 世")
     assert len(body["stackTrace"]) == 2
-    assert re.fullmatch(r'  File ".*/function.py", line 6, in handler\n    if event == 3: inner\(event\)\n.*', body["stackTrace"][0], re.S)
+    frame = r'  File ".*/function.py", line 6, in handler\n    if event == 3: inner\(event\)\n.*'
+    assert re.fullmatch(frame, body["stackTrace"][0], re.S)
     assert it.slot.invoke(1)[1].json == "fine"
     code, out, err = it.finish()
     assert code == 0 and "[ERROR] Fault: no 3 世\nTraceback" in err and "line 4, in inner" in err
@@ -420,7 +422,8 @@ def test_handlers_in_packages_and_folders(worker, tmp_path):
         assert it.slot.invoke("x")[1].json == "x"
 
 
-@pytest.mark.parametrize("environment", [{}, {"PYTHONSAFEPATH": "1"}, {"LANG": "C"}, {"LC_ALL": "POSIX"}, {"PYTHONPATH": "/nowhere"}])
+@pytest.mark.parametrize("environment", [
+    {}, {"PYTHONSAFEPATH": "1"}, {"LANG": "C"}, {"LC_ALL": "POSIX"}, {"PYTHONPATH": "/nowhere"}])
 def test_a_function_s_modules_come_first_and_ours_are_not_in_the_way(worker, tmp_path, environment):
     (tmp_path / "bootstrap.py").write_text("here = 'mine'")
     it = worker("""
@@ -493,7 +496,8 @@ def test_children_of_the_function_do_not_hold_the_connection(worker):
     it = worker("""
         import subprocess
         def handler(event, context):
-            return subprocess.Popen(["sleep", "30"], close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid
+            nowhere = subprocess.DEVNULL
+            return subprocess.Popen(["sleep", "30"], close_fds=False, stdout=nowhere, stderr=nowhere).pid
         """)
     it.slot.expect_next()
     child = it.slot.invoke({})[1].json
@@ -585,7 +589,7 @@ def test_nothing_is_imported_that_the_interpreter_has_not_loaded_anyway(worker):
 def test_the_example_function(tmp_path):
     folder = ROOT / "functions" / "echo"
     manifest = json.loads((folder / "function.json").read_text())
-    with Worker(folder, handler=manifest["handler"]) as it:
+    with Worker(folder, handler=manifest["handler"], environment={"PYTHONDONTWRITEBYTECODE": "1"}) as it:
         it.slot.expect_next()
         kind, request = it.slot.invoke((folder / "event.json").read_bytes())
         assert (kind, request.json) == ("response", json.loads((folder / "expected.json").read_text()))

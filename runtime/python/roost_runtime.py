@@ -104,7 +104,7 @@ class HostGone(Exception):
 
 
 class Connection:
-    """One HTTP/1.1 connection to the host. Requests are answered in order, so a count is all that says whose answer is next."""
+    """One HTTP/1.1 connection to the host. Answers come in the order of the requests, so a count says whose is next."""
 
     def __init__(self, descriptor):
         self.descriptor = descriptor
