@@ -205,3 +205,152 @@ class Launched:
 
     def __exit__(self, *_):
         self.close()
+
+
+# MARK: the Runtime API
+
+class Gone(Exception):
+    """The worker has closed the connection."""
+
+
+class Request:
+    def __init__(self, method, path, headers, body):
+        self.method, self.path, self.headers, self.body = method, path, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"<{self.method} {self.path} {self.headers} {self.body[:200]!r}>"
+
+
+class Slot:
+    """The host's end of one connection. `reads` counts the reads that brought data."""
+
+    def __init__(self, connection, timeout=20):
+        self.connection = connection
+        self.connection.settimeout(timeout)
+        self.buffer = b""
+        self.reads = 0
+        self.count = 0
+
+    def read_more(self):
+        try:
+            data = self.connection.recv(1 << 20)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise Gone
+        self.reads += 1
+        self.buffer += data
+
+    def request(self):
+        while b"\r\n\r\n" not in self.buffer:
+            self.read_more()
+        head, _, rest = self.buffer.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        method, path, version = lines[0].split(" ")
+        assert version == "HTTP/1.1" and headers["host"], lines
+        length = int(headers.get("content-length", 0))
+        chunks, have = [rest], len(rest)
+        while have < length:
+            self.buffer = b""
+            self.read_more()
+            chunks.append(self.buffer)
+            have += len(self.buffer)
+        rest = b"".join(chunks)
+        self.buffer = rest[length:]
+        return Request(method, path, headers, rest[:length])
+
+    def expect_next(self):
+        request = self.request()
+        assert (request.method, request.path) == ("GET", "/2018-06-01/runtime/invocation/next"), request
+        return request
+
+    @staticmethod
+    def answer_bytes(status, body=b"", headers=(), content_type="application/json"):
+        lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *(f"{k}: {v}" for k, v in dict(headers).items())]
+        if content_type:
+            lines.insert(1, f"Content-Type: {content_type}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8") + body
+
+    ACCEPTED = answer_bytes.__func__(202, b'{"status":"OK"}\n')
+
+    def event_bytes(self, event, request_id=None, deadline=None, content_type="application/json", **headers):
+        self.count += 1
+        self.id = request_id or f"00000000-0000-4000-8000-{self.count:012}"
+        body = event if isinstance(event, bytes) else json.dumps(event).encode()
+        return self.answer_bytes(200, body, {
+            "Lambda-Runtime-Aws-Request-Id": self.id,
+            "Lambda-Runtime-Deadline-Ms": str(deadline or int(time.time() * 1000) + 30_000),
+            "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:f:live",
+            "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0",
+            "Lambda-Runtime-Invocation-Id": f"nonce-{self.count}",
+            **{name.replace("_", "-"): value for name, value in headers.items()}}, content_type)
+
+    def send(self, data):
+        self.connection.sendall(data)
+
+    def outcome(self):
+        """What the worker posts for the invocation it was sent last: ("response" or "error", the request)."""
+        request = self.request()
+        prefix = f"/2018-06-01/runtime/invocation/{self.id}/"
+        assert request.method == "POST" and request.path.startswith(prefix), request
+        assert request.headers["lambda-runtime-invocation-id"] == f"nonce-{self.count}"
+        return request.path[len(prefix):], request
+
+    def invoke(self, event, acknowledge=b"", **options):
+        """One warm call: event out (behind the acknowledgement of the last one), outcome and `next` in."""
+        self.send(acknowledge + self.event_bytes(event, **options))
+        kind, request = self.outcome()
+        self.expect_next()
+        self.send(self.ACCEPTED)
+        return kind, request
+
+
+class Worker:
+    """The Python runtime as a real process, over socketpairs, serving a handler from a folder."""
+
+    def __init__(self, folder, handler="function.handler", slots=1, environment=None, prefix=(), flags=("-s",)):
+        pairs = [socket.socketpair() for _ in range(slots)]
+        inner = [pair[1].fileno() for pair in pairs]
+        environment = {
+            "PATH": PATH, "LANG": "C.UTF-8", "TZ": ":UTC", "_HANDLER": handler, "LAMBDA_TASK_ROOT": str(folder),
+            "ROOST_RUNTIME_FDS": ",".join(map(str, inner)), "AWS_LAMBDA_FUNCTION_NAME": "f",
+            "AWS_LAMBDA_FUNCTION_VERSION": "7", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_REGION": "us-east-1",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/f", "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[7]0",
+            **(environment or {})}
+        self.started = time.perf_counter()
+        self.process = subprocess.Popen(
+            [*prefix, PYTHON, *flags, str(BOOTSTRAP)], env=environment, cwd=folder, pass_fds=inner,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _, theirs in pairs:
+            theirs.close()
+        self.slots = [Slot(ours) for ours, _ in pairs]
+        self.slot = self.slots[0]
+
+    def finish(self, hang_up=True):
+        """(exit code, stdout, stderr); hangs up first unless told otherwise."""
+        if hang_up:
+            for slot in self.slots:
+                slot.connection.close()
+        out, err = self.process.communicate(timeout=20)
+        self.close()
+        return self.process.returncode, out.decode(), err.decode()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        for slot in self.slots:
+            slot.connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

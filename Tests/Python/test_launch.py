@@ -21,13 +21,19 @@ HOSTS = ["root", "ordinary"] if IS_ROOT else ["ordinary"]
 
 
 def why_no_sandbox(user):
-    """None, or why this machine has no sandbox for that host: the probe a host makes at start."""
+    """None, or why this machine has no sandbox for that host: the probe a host makes at start. Anything but a refusal
+    of the kernel's fails."""
     try:
         with Launched(["/bin/true"], user=user, control=False) as it:
             code, _, err = it.wait()
-            return None if code == 0 else f"exit {code}: {err.strip()}"
     except FileNotFoundError:
         return "bubblewrap is not installed"
+    refusals = ("bwrap: Creating new namespace failed", "bwrap: No permissions to create new namespace",
+                "bwrap: setting up uid map", "roost-launch: unshare(CLONE_NEWUSER)")
+    if code == 0:
+        return None
+    assert err.startswith(refusals), f"the probe failed with exit status {code}: {err}"
+    return err.strip()
 
 
 @pytest.fixture(params=HOSTS, scope="session")
@@ -80,9 +86,9 @@ def processes_with(token):
 
 
 def executed(it, name):
-    """Waits until execve is done: the control message comes just before it."""
+    """Waits until execve is done: the end of the control socket is in the middle of it."""
     assert it.control.recv(128) == b""
-    assert Path(f"/proc/{it.pid}/comm").read_text().strip() == name
+    wait_for(lambda: Path(f"/proc/{it.pid}/comm").read_text().strip() == name)
 
 
 # MARK: isolation
@@ -358,6 +364,66 @@ time.sleep(1000)
     host.wait()
     host.stdout.close()
     wait_for(lambda: not processes_with(token))
+
+
+# MARK: a function
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_python_function_runs_inside(user, slots):
+    pairs = [socket.socketpair() for _ in range(slots)]
+    inner = [theirs.fileno() for _, theirs in pairs]
+    with Launched([PYTHON, "-s", "/opt/roost/python/bootstrap.py"], user=user, inherit=inner,
+                  flags=["--chdir", "/var/task", "--rlimit", "nofile=1024", "--rlimit", "nproc=64"],
+                  sandbox_options={"task": runtime_host.ROOT / "functions" / "echo"},
+                  environment={"_HANDLER": "echo.handler", "LAMBDA_TASK_ROOT": "/var/task", "TMPDIR": "/tmp",
+                               "ROOST_RUNTIME_FDS": ",".join(map(str, inner)), "PATH": runtime_host.PATH}) as it:
+        for _, theirs in pairs:
+            theirs.close()
+        for ours, _ in pairs:
+            slot = runtime_host.Slot(ours)
+            slot.expect_next()
+            assert slot.invoke({"from": "inside"})[1].json == {"from": "inside"}
+            ours.close()
+        assert it.wait() == (0, "", "")
+
+
+# MARK: refusal
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can make a machine that refuses namespaces")
+def test_a_kernel_that_refuses_namespaces_is_told_from_other_failures():
+    """The machine is a user namespace with its own limit; the real one's is left alone."""
+    inside = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from runtime_host import *
+if libc.unshare(0x10000000):
+    print("NO USER NAMESPACES")
+    sys.exit()
+print("up", flush=True)
+sys.stdin.readline()
+os.setgid(0)
+os.setuid(0)
+with open("/proc/sys/user/max_user_namespaces", "w") as limit:
+    limit.write("0")
+for user in (None, {ORDINARY}):
+    with Launched(["/bin/true"], user=user) as it:
+        print(json.dumps([it.message and [it.message.kind, it.message.error, it.message.text], *it.wait()]))
+with Launched(["/bin/true"], sandbox="none") as it:
+    print(json.dumps([it.message.kind, *it.wait()]))
+"""
+    child = subprocess.Popen([sys.executable, "-c", "import ctypes\nlibc = ctypes.CDLL(None)\n" + inside], text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "ROOST_LAUNCH": launcher()})
+    if child.stdout.readline() != "up\n":
+        child.communicate()
+        pytest.skip("NO USER NAMESPACES HERE: nothing to refuse")
+    for kind in ("uid", "gid"):
+        Path(f"/proc/{child.pid}/{kind}_map").write_text("0 0 70000")
+    out, _ = child.communicate("go\n", timeout=30)
+    root, ordinary, none = map(json.loads, out.splitlines())
+    refusal = "unshare(CLONE_NEWUSER): No space left on device"
+    assert root == [[2, 28, refusal], 126, "", f"roost-launch: {refusal}\n"]
+    assert ordinary[:3] == [None, 1, ""] and ordinary[3].startswith("bwrap: Creating new namespace failed")
+    assert none == [1, 0, "", ""]
 
 
 # MARK: without a sandbox
