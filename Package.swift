@@ -37,6 +37,14 @@ let package = Package(
         .target(
             name: "Registry", dependencies: ["Domain", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),
+        .target(name: "CLLHTTP", cSettings: [.define("LLHTTP_STRICT_MODE", to: "1")]),
+        .target(name: "HTTP", dependencies: ["CLLHTTP", "Domain", "Loop"], swiftSettings: settings),
+        .target(
+            name: "Workers", dependencies: ["Artifacts", "Domain", "HTTP", "JSON", "Loop"], swiftSettings: settings),
+        .target(
+            name: "Dispatch",
+            dependencies: ["Artifacts", "Domain", "JSON", "Loop", "Management", "Registry", "Scheduling", "Workers"],
+            swiftSettings: settings),
         .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict),
 
         .target(

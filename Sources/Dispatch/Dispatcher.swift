@@ -1,6 +1,6 @@
 package import Domain
 package import Loop
-internal import Management
+package import Management
 package import Scheduling
 package import Workers
 
@@ -10,8 +10,8 @@ package import Workers
 /// that come back are carried out in order. Carrying one out may cause the next event, which then waits for its turn in
 /// the same list, so that events are never nested.
 package final class Dispatcher {
-    /// One worker and what the dispatcher must remember of it.
-    private final class Live {
+    /// One worker and what must be remembered of it.
+    final class Live {
         let pool: PoolID
         let startedAt: Instant
         var worker: (any Worker)?
@@ -19,8 +19,13 @@ package final class Dispatcher {
         /// The function's own words, when its init failed.
         var initError: [UInt8]?
         var initLog = LogTail()
+        /// No more invocations go to it.
         var isEnding = false
+        /// We told it to stop while nothing ran on it.
+        var wasStopped = false
         var running: [Invocation?]
+        /// A training's outcome, until its worker is gone.
+        var held: (invocation: Invocation, outcome: InvocationOutcome)?
 
         init(pool: PoolID, slots: Int, startedAt: Instant) {
             self.pool = pool
@@ -37,16 +42,18 @@ package final class Dispatcher {
     private var scheduler: Scheduler
     private var actions = ActionBuffer()
     private var isPerforming = false
-    private var wakeTimer: LoopTimer!
+    private var wakeTimer: LoopTimer?
 
-    private var pools = PoolTable()
-    private var workers: [WorkerID: Live] = [:]
+    var pools = PoolTable()
+    var workers: [WorkerID: Live] = [:]
     private var queued: [InvocationID: Invocation] = [:]
     private var completions: [InvocationID: (InvocationOutcome) -> Void] = [:]
     private var lastInvocation: UInt64 = 0
     private var onAllStopped: (() -> Void)?
+    /// Of workers whose exit is being handled: what those who waited for them are told.
+    var initFailures: [WorkerID: (error: [UInt8]?, exit: WorkerExit, log: [UInt8])] = [:]
 
-    /// A report of an execution that runs; set by `Executions`.
+    /// A report of an execution that runs.
     var onProgress: ((Execution.ID, [UInt8]) -> Void)?
 
     package init(
@@ -57,34 +64,40 @@ package final class Dispatcher {
         self.logs = logs
         self.metrics = metrics
         scheduler = Scheduler(limits: limits)
-        wakeTimer = LoopTimer(loop: loop) { [unowned self] in
-            event { $0.tick(at: $1, into: &$2) }
-        }
+        wakeTimer = LoopTimer(loop: loop) { [unowned self] in event { $0.tick(at: $1, into: &$2) } }
     }
 
     package static let responseBytesMax = 6 * 1024 * 1024 + 100
+    /// From SIGTERM to SIGKILL for a worker on which nothing runs.
+    private static let idleStopGrace = Interval.seconds(2)
 
     // MARK: - Invocations
 
     /// Runs an invocation, or queues it until a worker is free.
     ///
-    /// - Parameters:
-    ///   - isPatient: waits as long as it takes instead of the host's limit; what executions do.
-    ///   - completion: called once, perhaps before this returns.
-    package func invoke(
-        _ request: InvocationRequest, isPatient: Bool = false, completion: @escaping (InvocationOutcome) -> Void
-    ) {
-        let pool = pool(for: request.route)
-        enter(request, pool: pool, execution: nil, isPatient: isPatient, completion)
+    /// - Parameter completion: called once, perhaps before this returns.
+    package func invoke(_ request: InvocationRequest, completion: @escaping (InvocationOutcome) -> Void) {
+        enter(request, pool: pool(for: request.route), execution: nil, onDispatch: nil, completion)
     }
 
-    /// Runs one attempt of a training in a worker of its own. The outcome comes after the worker has ended.
-    func train(
-        _ start: ExecutionStart, _ request: InvocationRequest, completion: @escaping (InvocationOutcome) -> Void
+    /// Runs one attempt of an execution: a training in a worker of its own, anything else in its version's pool.
+    ///
+    /// It waits as long as it takes. The outcome of a training comes after its worker has ended.
+    ///
+    /// - Parameter onDispatch: called when a worker gets it.
+    func run(
+        _ start: ExecutionStart, onDispatch: @escaping () -> Void, completion: @escaping (InvocationOutcome) -> Void
     ) {
-        let route = request.route
+        guard let training = start.training else {
+            let pool = pool(for: start.request.route)
+            return enter(start.request, pool: pool, execution: start.id, onDispatch: onDispatch, completion)
+        }
+        let route = start.request.route
         let pool = pools.add(
-            .init(key: .training(start.id), function: route.function, version: route.version, training: start))
+            .init(
+                key: .training(start.id), function: route.function, version: route.version,
+                training: .init(execution: start.id, attempt: start.attempt, channels: training.channels),
+                model: training.model))
         event {
             $0.addPool(
                 pool,
@@ -93,14 +106,14 @@ package final class Dispatcher {
                     keepAlive: .seconds(0), memoryMegabytes: route.version.configuration.memoryMegabytes,
                     isTraining: true), at: $1, into: &$2)
         }
-        enter(request, pool: pool, execution: start.id, isPatient: true, completion)
+        enter(start.request, pool: pool, execution: start.id, onDispatch: onDispatch, completion)
         // One invocation is all it gets.
         pools.retire(pool)
         event { $0.drainPool(pool, at: $1, into: &$2) }
     }
 
     private func enter(
-        _ request: InvocationRequest, pool: PoolID, execution: Execution.ID?, isPatient: Bool,
+        _ request: InvocationRequest, pool: PoolID, execution: Execution.ID?, onDispatch: (() -> Void)?,
         _ completion: @escaping (InvocationOutcome) -> Void
     ) {
         lastInvocation += 1
@@ -108,40 +121,41 @@ package final class Dispatcher {
         let invocation = Invocation(
             id: id, pool: pool, request: request, execution: execution, arrivedAt: loop.now,
             responseBytesMax: Self.responseBytesMax
-        ) { [unowned self] in finished($0, $1) }
+        ) { [unowned self] in ended($0, $1) }
+        invocation.onDispatch = onDispatch
         queued[id] = invocation
         completions[id] = completion
-        let waitMax = isPatient ? nil : scheduler.limits.queueWaitMax
+        let waitMax = execution == nil ? scheduler.limits.queueWaitMax : nil
         event { $0.invocationArrived(id, pool: pool, waitMax: waitMax, at: $1, into: &$2) }
     }
 
-    /// Forgets a training that waits, or ends the worker that runs it. Its outcome, if one still comes, is dropped.
-    ///
-    /// - Returns: false when the dispatcher does not know it.
-    func stop(_ execution: Execution.ID, grace: Interval) -> Bool {
+    /// Forgets an execution that waits, or ends the worker that runs it. An outcome that still comes is dropped.
+    func stop(_ execution: Execution.ID, grace: Interval) {
         if let invocation = queued.values.first(where: { $0.execution == execution }) {
             queued[invocation.id] = nil
             completions[invocation.id] = nil
             event { $0.invocationCancelled(invocation.id, at: $1, into: &$2) }
-            return true
+            return
         }
         for (id, live) in workers {
             guard let invocation = live.running.compactMap({ $0 }).first(where: { $0.execution == execution }) else {
                 continue
             }
             completions[invocation.id] = nil
+            // A worker that others share finishes for them; this one's answer is dropped.
+            guard live.running.count == 1 else { return }
             markEnding(id, live)
             live.worker?.stop(grace: grace)
-            return true
         }
-        return false
     }
 
     /// The route's pool, made on its first use.
     private func pool(for route: Catalog.Route) -> PoolID {
         let key = PoolKey(route.function.id, route.version)
         if let pool = pools.ids[key] { return pool }
-        let pool = pools.add(.init(key: key, function: route.function, version: route.version, training: nil))
+        let pool = pools.add(
+            .init(
+                key: key, function: route.function, version: route.version, training: nil, model: route.version.model))
         let configuration = route.version.configuration
         event {
             $0.addPool(
@@ -157,24 +171,40 @@ package final class Dispatcher {
 
     // MARK: - Changes of functions
 
-    /// A function changed, or is gone: what no longer has a route drains.
-    package func functionChanged(_ id: Function.ID, now entry: Catalog.Entry?) {
+    /// A function was changed, or is gone (`nil`): what no longer has a route drains.
+    package func functionChanged(_ id: Function.ID, to entry: Catalog.Entry?) {
         for pool in pools.pools(of: id) {
             guard let known = pools.entries[pool], known.training == nil else { continue }
             let isCurrent = entry?.version(known.version.number).map { PoolKey(id, $0) == known.key } ?? false
-            if !isCurrent {
-                pools.retire(pool)
-                event { $0.drainPool(pool, at: $1, into: &$2) }
-            }
+            if isCurrent { continue }
+            pools.retire(pool)
+            event { $0.drainPool(pool, at: $1, into: &$2) }
         }
         if let entry {
             event { $0.updateFunction(id, reservedConcurrency: entry.function.reservedConcurrency, at: $1, into: &$2) }
         }
     }
 
+    // MARK: - Shutdown
+
+    /// Refuses what waits, stops what is idle, lets what runs finish; kills what is left after `limit`.
+    package func shutDown(within limit: Interval, completion: @escaping () -> Void) {
+        let killTimer = LoopTimer(loop: loop) { [unowned self] in
+            for live in workers.values { live.worker?.kill(.stopped) }
+        }
+        killTimer.start(after: limit)
+        onAllStopped = { [unowned self] in
+            killTimer.close()
+            wakeTimer?.close()
+            wakeTimer = nil
+            completion()
+        }
+        event { $0.shutdown(at: $1, into: &$2) }
+    }
+
     // MARK: - Events and actions
 
-    private func event(_ body: (inout Scheduler, Instant, inout ActionBuffer) -> Void) {
+    func event(_ body: (inout Scheduler, Instant, inout ActionBuffer) -> Void) {
         body(&scheduler, loop.now, &actions)
         guard !isPerforming else { return }
         isPerforming = true
@@ -191,10 +221,13 @@ package final class Dispatcher {
         switch action {
         case .start(let worker, let pool): start(worker, pool)
         case .dispatch(let batch, let slot):
-            for index in batch.start..<batch.start + batch.count { dispatch(actions.invocations[index], to: slot) }
-        case .stop(let worker, let reason): stop(worker, reason)
+            for invocation in actions[batch] { dispatch(invocation, to: slot) }
+        case .stop(let worker, _):
+            workers[worker]?.isEnding = true
+            workers[worker]?.wasStopped = true
+            workers[worker]?.worker?.stop(grace: Self.idleStopGrace)
         case .refuse(let invocation, let refusal): refuse(invocation, refusal)
-        case .wake(let instant): wakeTimer.start(at: instant)
+        case .wake(let instant): wakeTimer?.start(at: instant)
         case .poolDrained(let pool): pools.forget(pool)
         case .allStopped: onAllStopped?()
         }
@@ -208,98 +241,91 @@ package final class Dispatcher {
         metrics.workersStarted += 1
         live.worker = placement.start(
             WorkerStart(
-                id: id.value, functionName: entry.function.name, version: entry.version,
-                model: entry.training.map { $0.training?.model } ?? entry.version.model,
-                training: entry.training.flatMap { start in
-                    start.training.map { .init(execution: start.id, attempt: start.attempt, channels: $0.channels) }
-                }), owner: self)
+                id: id.value, functionName: entry.function.name, version: entry.version, model: entry.model,
+                training: entry.training), owner: self)
     }
 
     private func dispatch(_ id: InvocationID, to slot: Slot) {
-        guard let live = workers[slot.worker], let worker = live.worker,
-            let invocation = queued.removeValue(forKey: id)
-        else { preconditionFailure("a dispatch of an unknown invocation or to an unknown worker") }
-        invocation.state = .running(slot)
+        // One that was stopped between the decision and now has left its slot unused.
+        guard let invocation = queued.removeValue(forKey: id) else {
+            return event { $0.invocationFinished(slot, at: $1, into: &$2) }
+        }
+        guard let live = workers[slot.worker], let worker = live.worker else {
+            preconditionFailure("a dispatch to an unknown worker")
+        }
         let now = loop.now
+        invocation.state = .running
+        invocation.slot = slot
         invocation.dispatchedAt = now
         if let readyAt = live.readyAt, invocation.arrivedAt < readyAt {
             invocation.initialization = readyAt - max(live.startedAt, invocation.arrivedAt)
         }
         live.running[Int(slot.index)] = invocation
-        metrics.running += 1
-        logs.append(line("START RequestId: \(invocation.requestID) Version: \(invocation.version.number)", invocation), to: invocation.functionName)
+        let wantsLog = invocation.wantsLogTail || invocation.execution != nil
+        if wantsLog { invocation.beginLog() }
         worker.dispatch(
             WorkerInvocation(
                 requestID: invocation.requestID, nonce: UniqueID.random(), functionARN: invocation.functionARN,
                 traceID: invocation.traceID, clientContext: invocation.clientContext, payload: invocation.payload,
-                timeoutSeconds: invocation.version.configuration.timeoutSeconds, sink: invocation),
+                timeoutSeconds: invocation.version.configuration.timeoutSeconds, wantsLog: wantsLog, sink: invocation),
             slot: Int(slot.index))
-        // The worker has its own copy, or has sent it.
+        // The worker holds it as long as it may have to be delivered again.
         invocation.payload = []
-    }
-
-    private func stop(_ id: WorkerID, _ reason: StopReason) {
-        guard let live = workers[id] else { return }
-        live.isEnding = true
-        live.worker?.stop(grace: .seconds(2))
+        invocation.onDispatch?()
+        invocation.onDispatch = nil
     }
 
     private func refuse(_ id: InvocationID, _ refusal: Refusal) {
         guard let invocation = queued.removeValue(forKey: id) else { return }
         invocation.state = .done
-        var timing = InvocationTiming()
-        timing.queue = loop.now - invocation.arrivedAt
-        let result: InvocationOutcome.Result
-        var logTail: [UInt8] = []
-        switch refusal {
-        case .queueFull(let limit): result = .refused(.queueFull(limit: limit))
-        case .waitedTooLong: result = .refused(.waitedTooLong(timing.queue))
-        case .reservedConcurrencyZero: result = .refused(.noConcurrency)
-        case .initBackoff(let until): result = .refused(.startsPaused(retryAfter: until - loop.now))
-        case .neverFits(let needed, let limit):
-            result = .functionError(
-                FunctionErrorBody.make(
-                    type: "Roost.NoMemory",
-                    message: "The function needs \(needed) MB; this host gives all workers together \(limit) MB"))
-        case .initFailed(let worker):
-            let failure = lastInitFailure[worker]
-            result = .functionError(failure?.error ?? FunctionErrorBody.exit(nil, requestID: invocation.requestID))
-            logTail = failure?.log ?? []
-            metrics.functionErrors += 1
-        // The route was read before a deploy and the pool is gone since: only a bug gets here.
-        case .poolGone, .shutdown: result = .refused(.shuttingDown)
-        }
-        complete(invocation, .init(result: result, timing: timing, logTail: logTail))
+        let outcome = invocation.refused(refusal, at: loop.now, initFailures: initFailures)
+        complete(invocation, outcome)
     }
-
-    /// The failures of workers whose exit is being handled right now.
-    private var lastInitFailure: [WorkerID: (error: [UInt8], log: [UInt8])] = [:]
 
     // MARK: - Ends
 
-    private func finished(_ invocation: Invocation, _ ending: Invocation.Ending) {
-        guard case .running(let slot)? = findSlot(of: invocation) else { return }
-        let live = workers[slot.worker]
-        metrics.running -= 1
-        let now = loop.now
-        var timing = InvocationTiming()
-        let dispatchedAt = invocation.dispatchedAt ?? now
-        timing.initialization = invocation.initialization
-        timing.queue = dispatchedAt - invocation.arrivedAt
-        if let initialization = timing.initialization {
-            timing.queue = Interval(nanoseconds: max(0, (timing.queue - initialization).nanoseconds))
-            metrics.coldStarts += 1
-        }
-        timing.run = now - dispatchedAt
-        let outcome = self.outcome(of: invocation, ending, timing)
-        live?.running[Int(slot.index)] = nil
-        // A training's files may still change while its worker lives: its outcome waits for the end.
-        if invocation.execution != nil, let live, !live.isEnding {
-            live.heldOutcome = (invocation, outcome)
+    private func ended(_ invocation: Invocation, _ ending: Invocation.Ending) {
+        guard let slot = invocation.slot, let live = workers[slot.worker] else { return }
+        live.running[Int(slot.index)] = nil
+        let outcome = invocation.outcome(ending, at: loop.now)
+        if case .answered = ending, pools.entries[live.pool]?.training != nil {
+            // Its files may change while its worker lives: the outcome waits for the worker's end.
+            live.held = (invocation, outcome)
             markEnding(slot.worker, live)
             live.worker?.stop(grace: .seconds(10))
             return
         }
         complete(invocation, outcome)
+    }
+
+    func complete(_ invocation: Invocation, _ outcome: InvocationOutcome) {
+        metrics.count(invocation.functionName, outcome)
+        if outcome.isNoteworthy || invocation.execution != nil {
+            logs.append(invocation.reportLine(outcome, at: EventLoop.wallClock), to: invocation.functionName)
+        }
+        completions.removeValue(forKey: invocation.id)?(outcome)
+    }
+
+    func markEnding(_ id: WorkerID, _ live: Live) {
+        guard !live.isEnding else { return }
+        live.isEnding = true
+        event { $0.workerStopping(id, at: $1, into: &$2) }
+    }
+
+    // MARK: - For people
+
+    /// Every pool with its workers, for `roost ps`.
+    package func pools(at now: Instant) -> [PoolReport] {
+        scheduler.poolIDs.compactMap { id in
+            guard let entry = pools.entries[id], let status = scheduler.status(of: id) else { return nil }
+            let list = scheduler.workers(of: id).map { worker in
+                PoolReport.Worker(
+                    status: worker, processIdentifier: workers[worker.id]?.worker?.processIdentifier,
+                    sinceSeconds: (now - worker.since).seconds)
+            }
+            return PoolReport(
+                function: entry.function.name, version: entry.version.number, execution: entry.training?.execution,
+                status: status, workers: list)
+        }
     }
 }

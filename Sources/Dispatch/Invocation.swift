@@ -5,9 +5,7 @@ internal import Workers
 /// One invocation between its arrival and its answer: what it carries, and what it has gathered. Lives on the loop.
 final class Invocation: AnswerSink {
     enum State {
-        case queued
-        case running(Slot)
-        case done
+        case queued, running, done
     }
 
     let id: InvocationID
@@ -24,6 +22,10 @@ final class Invocation: AnswerSink {
     let execution: Execution.ID?
     let responseBytesMax: Int
     var state = State.queued
+    /// Where it runs or ran.
+    var slot: Slot?
+    /// Called when a worker gets it.
+    var onDispatch: (() -> Void)?
 
     let arrivedAt: Instant
     var dispatchedAt: Instant?
@@ -84,13 +86,13 @@ final class Invocation: AnswerSink {
     }
 
     func end() {
-        guard case .running = state, let head else { return }
+        guard state == .running, let head else { return }
         state = .done
         finish(self, isTooLarge ? .tooLarge : .answered(head, body))
     }
 
     func fail(_ failure: WorkerFailure) {
-        guard case .running = state else { return }
+        guard state == .running else { return }
         state = .done
         finish(self, isTooLarge ? .tooLarge : .failed(failure))
     }

@@ -1,5 +1,6 @@
 internal import Domain
 internal import Scheduling
+internal import Workers
 
 /// What a pool runs. One pool per published version, per revision of `$LATEST`, and per attempt of a training.
 enum PoolKey: Hashable {
@@ -16,14 +17,15 @@ enum PoolKey: Hashable {
     }
 }
 
-/// The pools and their names, both ways.
+/// The pools and their keys, both ways.
 struct PoolTable {
     struct Entry {
         let key: PoolKey
         let function: Function
         let version: Version
-        /// For a training: what its worker gets besides its package.
-        let training: ExecutionStart?
+        let training: WorkerStart.Training?
+        /// What its workers find as their model.
+        let model: Digest?
     }
 
     private(set) var ids: [PoolKey: PoolID] = [:]

@@ -1,5 +1,3 @@
-package import Domain
-
 /// Where the answer of one invocation goes, chunk by chunk, on the loop.
 ///
 /// Order of calls: `begin`, any number of `receive`, then `end`; or `fail` at any point before `end`. Nothing follows

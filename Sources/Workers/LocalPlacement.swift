@@ -1,5 +1,6 @@
 package import Artifacts
 package import Domain
+internal import HTTP
 package import Loop
 
 #if canImport(Glibc)
@@ -36,6 +37,8 @@ package final class LocalPlacement: Placement {
     package var settings: Settings
     let loop: EventLoop
     let artifacts: ArtifactStore
+    /// Connections of all workers.
+    let connections: HTTPConnectionGroup
     let isHostRoot = getuid() == 0
     /// The unprivileged user that workers of a root host run as.
     static let nobody: UInt32 = 65534
@@ -43,6 +46,7 @@ package final class LocalPlacement: Placement {
     package init(settings: Settings, artifacts: ArtifactStore, loop: EventLoop) {
         self.settings = settings
         self.artifacts = artifacts
+        connections = HTTPConnectionGroup(loop: loop, limits: .worker)
         self.loop = loop
     }
 

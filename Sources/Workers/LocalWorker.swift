@@ -29,6 +29,8 @@ final class LocalWorker: Worker {
         var waiting: HTTPConnection?
         /// Who got the current one.
         var holder: HTTPConnection?
+        /// It got an invocation since it was last free.
+        var wasUsed = false
         /// The answer is being received.
         var isAnswering = false
         /// From the dispatch to the deadline; after the answer, to the time by which `next` must come.

@@ -81,11 +81,13 @@ package struct WorkerInvocation {
     package var payload: [UInt8]
     /// Counted from the dispatch.
     package var timeoutSeconds: Int
+    /// Lines that the worker wrote before its answer must be read before the answer is passed on.
+    package var wantsLog: Bool
     package var sink: any AnswerSink
 
     package init(
         requestID: String, nonce: String, functionARN: String, traceID: String, clientContext: [UInt8]?,
-        payload: [UInt8], timeoutSeconds: Int, sink: any AnswerSink
+        payload: [UInt8], timeoutSeconds: Int, wantsLog: Bool, sink: any AnswerSink
     ) {
         self.requestID = requestID
         self.nonce = nonce
@@ -94,6 +96,7 @@ package struct WorkerInvocation {
         self.clientContext = clientContext
         self.payload = payload
         self.timeoutSeconds = timeoutSeconds
+        self.wantsLog = wantsLog
         self.sink = sink
     }
 }

@@ -1,5 +1,3 @@
-package import Domain
-
 #if canImport(Glibc)
     internal import Glibc
 #endif

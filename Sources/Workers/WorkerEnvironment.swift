@@ -1,4 +1,4 @@
-package import Domain
+internal import Domain
 
 /// The environment of a worker, as runtime/PROTOCOL.md, section 8, lists it.
 enum WorkerEnvironment {

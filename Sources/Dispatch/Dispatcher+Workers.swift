@@ -1,0 +1,64 @@
+package import Domain
+internal import Loop
+internal import Scheduling
+package import Workers
+
+/// What workers tell.
+extension Dispatcher: WorkerOwner {
+    package func workerBecameReady(_ worker: any Worker) {
+        let id = WorkerID(worker.id)
+        workers[id]?.readyAt = loop.now
+        event { $0.workerReady(id, at: $1, into: &$2) }
+    }
+
+    package func worker(_ worker: any Worker, freed slot: Int) {
+        let slot = Slot(worker: WorkerID(worker.id), index: UInt16(slot))
+        event { $0.invocationFinished(slot, at: $1, into: &$2) }
+    }
+
+    package func worker(_ worker: any Worker, failedInit error: [UInt8]) {
+        workers[WorkerID(worker.id)]?.initError = error
+    }
+
+    package func workerIsEnding(_ worker: any Worker) {
+        let id = WorkerID(worker.id)
+        if let live = workers[id] { markEnding(id, live) }
+    }
+
+    package func worker(_ worker: any Worker, exited exit: WorkerExit) {
+        let id = WorkerID(worker.id)
+        guard let live = workers.removeValue(forKey: id) else { return }
+        let reason: ExitReason
+        if live.initError != nil {
+            reason = .initFailed
+        } else if live.isEnding {
+            // Ended by itself before it was ready: that is a failed init, whoever noticed first.
+            reason = live.readyAt == nil && !live.wasStopped ? .initFailed : .stopped
+        } else {
+            reason = .crashed
+        }
+        if live.readyAt == nil {
+            initFailures[id] = (live.initError, exit, live.initLog.newest)
+            metrics.initFailures += reason == .initFailed || reason == .crashed ? 1 : 0
+        }
+        event { $0.workerExited(id, reason: reason, at: $1, into: &$2) }
+        initFailures[id] = nil
+        if let held = live.held { complete(held.invocation, held.outcome) }
+    }
+
+    package func worker(_ worker: any Worker, progressed slot: Int, _ report: [UInt8]) {
+        if let execution = workers[WorkerID(worker.id)]?.running[slot]?.execution { onProgress?(execution, report) }
+    }
+
+    package func worker(_ worker: any Worker, wrote line: [UInt8], request: String?) {
+        guard let live = workers[WorkerID(worker.id)], let entry = pools.entries[live.pool] else { return }
+        if live.readyAt == nil { live.initLog.append(line) }
+        if let request, let invocation = live.running.lazy.compactMap({ $0 }).first(where: { $0.requestID == request }) {
+            invocation.log(line)
+        }
+        logs.append(
+            LogLine(
+                at: EventLoop.wallClock, version: entry.version.number, worker: worker.id, request: request, text: line),
+            to: entry.function.name)
+    }
+}

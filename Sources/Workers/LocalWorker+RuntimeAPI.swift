@@ -1,0 +1,225 @@
+internal import Domain
+internal import HTTP
+internal import JSON
+internal import Loop
+
+/// The Runtime API as one worker sees it: runtime/PROTOCOL.md, sections 3 to 6.
+extension LocalWorker: HTTPConnectionDelegate {
+    /// What a connection's current request is, from its head to its end.
+    enum Receiving {
+        case answer(slot: Int)
+        case initError
+        case progress(slot: Int)
+        /// Refused already; the rest is read past.
+        case nothing
+    }
+
+    private static let errorBytesMax = 1 << 20
+    private static let progressBytesMax = 64 << 10
+
+    func attach(_ stream: Stream) {
+        let connection = HTTPConnection(stream: stream, group: placement.connections, delegate: self)
+        connections.append(connection)
+    }
+
+    // MARK: - Requests
+
+    func requestHeadReceived(_ connection: HTTPConnection) {
+        let path = connection.request.pathSegments
+        let isGet = connection.request.method == .get
+        let isPost = connection.request.method == .post
+        receiving[ObjectIdentifier(connection)] = nil
+        connection.bodyBytesMax = Int.max
+        if path.count == 4, path[0] == "2018-06-01", path[1] == "runtime" {
+            if isGet, path[2] == "invocation", path[3] == "next" { return next(connection) }
+            if isPost, path[2] == "init", path[3] == "error" { return beginInitError(connection) }
+        } else if path.count == 5, isPost, path[0] == "2018-06-01", path[1] == "runtime", path[2] == "invocation" {
+            if path[4] == "response" { return beginAnswer(connection, id: path[3], .result) }
+            if path[4] == "error" { return beginAnswer(connection, id: path[3], .functionError) }
+        } else if path.count == 6, isPost, path[0] == "roost", path[1] == "v1", path[2] == "runtime",
+            path[3] == "invocation", path[5] == "progress"
+        {
+            return beginProgress(connection, id: path[4])
+        } else if isGet, path.count == 2, path[0] == "2018-06-01", path[1] == "ping" {
+            connection.respond(200, contentType: "text/plain", body: Array("pong".utf8))
+            return
+        }
+        refuse(connection, 404, "Runtime.NotFound", "There is no such call in the Runtime API")
+    }
+
+    func requestBodyReceived(_ connection: HTTPConnection, _ bytes: UnsafeRawBufferPointer) {
+        guard case .answer(let slot) = receiving[ObjectIdentifier(connection)],
+            let invocation = slots[slot].invocation, slots[slot].isAnswering
+        else { return }
+        if !invocation.sink.receive(bytes) {
+            receiving[ObjectIdentifier(connection)] = .nothing
+            finishAnswer(slot, invocation)
+            refuse(connection, 413, "RequestEntityTooLarge", "The response is too large")
+        }
+    }
+
+    func requestEnded(_ connection: HTTPConnection) {
+        switch receiving.removeValue(forKey: ObjectIdentifier(connection)) {
+        case .answer(let slot):
+            guard let invocation = slots[slot].invocation, slots[slot].isAnswering else {
+                return refuse(connection, 410, "InvokeTimeout", "The invocation has ended")
+            }
+            finishAnswer(slot, invocation)
+            accept(connection)
+        case .initError:
+            let error = connection.takeBody()
+            readLog()
+            owner.worker(self, failedInit: error)
+            accept(connection)
+        case .progress(let slot):
+            let report = connection.takeBody()
+            guard let value = try? JSONValue.parse(report), value.objectValue != nil else {
+                return refuse(connection, 400, "InvalidProgress", "A progress report is a JSON object")
+            }
+            if slots[slot].invocation != nil { owner.worker(self, progressed: slot, report) }
+            accept(connection)
+        case .nothing, nil:
+            break
+        }
+    }
+
+    func requestAborted(_ connection: HTTPConnection, _ reason: HTTPAbort) {
+        if case .answer(let slot) = receiving[ObjectIdentifier(connection)] {
+            // Half an answer is none: the process has died, or the worker is lost.
+            slots[slot].isAnswering = false
+            if case .refused(let refusal) = reason {
+                kill(.protocolViolation("the worker's answer is malformed: \(refusal.rawValue)"))
+            }
+        } else if case .refused(let refusal) = reason {
+            kill(.protocolViolation("the worker's request is malformed: \(refusal.rawValue)"))
+        }
+        forget(connection)
+    }
+
+    func connectionClosed(_ connection: HTTPConnection) {
+        forget(connection)
+        connections.removeAll { $0 === connection }
+        if isForeign { checkEnd() } else { hungUp() }
+    }
+
+    private func forget(_ connection: HTTPConnection) {
+        receiving[ObjectIdentifier(connection)] = nil
+        for index in slots.indices {
+            if slots[index].waiting === connection { slots[index].waiting = nil }
+            if slots[index].holder === connection { slots[index].holder = nil }
+        }
+    }
+
+    // MARK: - next
+
+    private func next(_ connection: HTTPConnection) {
+        guard state == .running, let index = slot(for: connection) else {
+            // A worker that is ending gets no answer any more; its connection ends with it.
+            return
+        }
+        slots[index].waiting = connection
+        if slots[index].invocation != nil {
+            // Dispatched before it asked, or asked again: it gets the event (again).
+            deliver(index)
+            if !isReady { becameReady() }
+        } else if !isReady {
+            becameReady()
+        } else if slots[index].wasUsed {
+            slots[index].wasUsed = false
+            slots[index].timer?.stop()
+            owner.worker(self, freed: index)
+        }
+    }
+
+    /// Connections of an own runtime are slots. A foreign runtime may use any connection for any slot.
+    private func slot(for connection: HTTPConnection) -> Int? {
+        if !isForeign { return connections.firstIndex { $0 === connection } }
+        if let held = slots.firstIndex(where: { $0.holder === connection && $0.waiting == nil }) { return held }
+        return slots.firstIndex { $0.waiting == nil && $0.invocation == nil }
+            ?? slots.firstIndex { $0.waiting == nil && $0.holder == nil }
+    }
+
+    func deliver(_ index: Int) {
+        guard let connection = slots[index].waiting, let invocation = slots[index].invocation else { return }
+        slots[index].waiting = nil
+        slots[index].holder = connection
+        slots[index].wasUsed = true
+        let deadline = Int(slots[index].deadlineMilliseconds)
+        connection.respond(200, body: invocation.payload) { headers in
+            headers.add("Content-Type", "application/json")
+            headers.add("Lambda-Runtime-Aws-Request-Id", invocation.requestID)
+            headers.add("Lambda-Runtime-Deadline-Ms", deadline)
+            headers.add("Lambda-Runtime-Invoked-Function-Arn", invocation.functionARN)
+            headers.add("Lambda-Runtime-Trace-Id", invocation.traceID)
+            headers.add("Lambda-Runtime-Invocation-Id", invocation.nonce)
+            if let context = invocation.clientContext {
+                context.withUnsafeBytes { headers.add("Lambda-Runtime-Client-Context", $0) }
+            }
+        }
+    }
+
+    // MARK: - Answers
+
+    private func beginAnswer(_ connection: HTTPConnection, id: PathSegment, _ kind: AnswerHead.Kind) {
+        let index = slots.firstIndex { slot in
+            guard let invocation = slot.invocation else { return false }
+            return id.raw.elementsEqual(invocation.requestID.utf8)
+        }
+        guard let index, let invocation = slots[index].invocation else {
+            return refuse(connection, 400, "InvalidRequestID", "Invalid request ID")
+        }
+        if let nonce = connection.request.header("lambda-runtime-invocation-id"),
+            !nonce.elementsEqual(invocation.nonce.utf8)
+        {
+            return refuse(connection, 410, "InvokeTimeout", "The attempt has ended")
+        }
+        guard !slots[index].isAnswering else {
+            return refuse(connection, 403, "InvalidStateTransition", "The invocation is being answered")
+        }
+        slots[index].isAnswering = true
+        receiving[ObjectIdentifier(connection)] = .answer(slot: index)
+        invocation.sink.begin(
+            AnswerHead(
+                kind: kind, contentType: connection.request.headerText("content-type"),
+                contentLength: connection.request.contentLength))
+        if kind == .functionError { readLog() }
+    }
+
+    private func finishAnswer(_ index: Int, _ invocation: WorkerInvocation) {
+        if invocation.wantsLog { readLog() }
+        answered(index)
+        invocation.sink.end()
+    }
+
+    private func beginInitError(_ connection: HTTPConnection) {
+        guard !isReady else {
+            return refuse(connection, 403, "InvalidStateTransition", "The worker has initialised itself already")
+        }
+        connection.bodyBytesMax = Self.errorBytesMax
+        connection.collectsBody = true
+        receiving[ObjectIdentifier(connection)] = .initError
+    }
+
+    private func beginProgress(_ connection: HTTPConnection, id: PathSegment) {
+        let index = slots.firstIndex { slot in
+            slot.invocation.map { id.raw.elementsEqual($0.requestID.utf8) } ?? false
+        }
+        guard let index else { return refuse(connection, 400, "InvalidRequestID", "Invalid request ID") }
+        connection.bodyBytesMax = Self.progressBytesMax
+        connection.collectsBody = true
+        receiving[ObjectIdentifier(connection)] = .progress(slot: index)
+    }
+
+    private func accept(_ connection: HTTPConnection) {
+        connection.respond(202, contentType: "application/json", body: Self.accepted)
+    }
+
+    private static let accepted = Array("{\"status\":\"OK\"}\n".utf8)
+
+    /// Every answer has a Content-Type: some runtimes crash without one.
+    private func refuse(_ connection: HTTPConnection, _ status: Int, _ type: String, _ message: String) {
+        connection.respond(
+            status, contentType: "application/json",
+            body: Array(#"{"errorMessage":"\#(message)","errorType":"\#(type)"}"#.utf8))
+    }
+}
