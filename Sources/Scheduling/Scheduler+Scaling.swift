@@ -56,6 +56,7 @@ extension Scheduler {
 
     /// All pools of a function, the longest waiting first.
     mutating func joinStartLine(_ function: Int) {
+        guard functions[function].queued > 0 else { return }
         var oldest = -1
         for pool in functions[function].pools where !pools[pool].queue.isEmpty {
             if oldest < 0 || order(pool) < order(oldest) { oldest = pool }

@@ -160,7 +160,8 @@ package struct Scheduler: Sendable {
             return dispatch(id, on: pools[pool].available.first, at: now, into: &out)
         }
         let limit = pools[pool].queueCapacity
-        let waiting = waitMax == nil ? pools[pool].queuedUnlimited : pools[pool].queue.count - pools[pool].queuedUnlimited
+        let waiting =
+            waitMax == nil ? pools[pool].queuedUnlimited : pools[pool].queue.count - pools[pool].queuedUnlimited
         guard waiting < limit else { return out.actions.append(.refuse(id, .queueFull(limit: limit))) }
         enqueue(id, pool, waitMax: waitMax, at: now)
         joinStartLine(pool: pool)
