@@ -27,5 +27,6 @@ let package = Package(
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
         .target(name: "Domain", swiftSettings: strict),
         .target(name: "Scheduling", dependencies: ["Domain"], swiftSettings: strict),
+        .testTarget(name: "SchedulingTests", dependencies: ["Domain", "Scheduling"], swiftSettings: strict),
     ]
 )
