@@ -11,6 +11,7 @@ extension Scheduler {
 
         var total = Resources()
         var stoppingTotal = Resources()
+        var trainingTotal = Resources()
         var idleTotals = (inference: Resources(), training: Resources())
         var (starting, queuedTotal, workersTotal, trainingRunning, trainingSlots, trainingStopping) = (0, 0, 0, 0, 0, 0)
         var functionTotals: [Int: (slots: Int, stopping: Int, running: Int, queued: Int)] = [:]
@@ -34,6 +35,7 @@ extension Scheduler {
                 function.slots += slots
                 function.running += worker.running
                 if pool.settings.isTraining {
+                    trainingTotal += resources(worker.pool)
                     trainingSlots += slots
                     trainingRunning += worker.running
                 }
@@ -123,6 +125,7 @@ extension Scheduler {
                 == (training.slots, training.slotsStopping, training.running), "4: training counters are wrong")
         check(trainingRunning <= training.limit, "4: more trainings than may run")
         check(total == used && total.fits(limits), "4: host counters or limits")
+        check(trainingTotal == usedByTraining, "4: training resources are wrong")
         check(stoppingTotal == stopping, "4: stopping counters are wrong")
         check(idleTotals == (idleInference, idleTraining), "4: idle counters are wrong")
         check(idleWorkers.count == idleInference.workers, "4: eviction list is wrong")

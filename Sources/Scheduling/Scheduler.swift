@@ -68,6 +68,7 @@ package struct Scheduler: Sendable {
     var stopping = Resources()
     var idleInference = Resources()
     var idleTraining = Resources()
+    var usedByTraining = Resources()
     var startsInFlight = 0
     var startRate: StartRate
 

@@ -139,6 +139,40 @@ struct ScalingTests {
         #expect(script.finish(1) == ["stop w2 evicted for p3", "stop w1 evicted for p3"])
     }
 
+    @Test("a large start that cannot fit lets smaller ones pass while a training or an execution is in its way")
+    func passesBy() {
+        var script = Script { $0.memoryMegabytesMax = 1000 }
+        script.pool(1, memory: 600, isTraining: true)
+        script.arrive(1, waitMax: nil)
+        script.ready(1)
+        script.pool(2, memory: 500)
+        script.pool(3, memory: 100)
+        #expect(script.arrive(2, waitMax: nil) == [])
+        #expect(script.after(100) == [])
+        #expect(script.arrive(3) == ["start w2 p3"])
+        script.ready(2)
+        #expect(script.finish(1) == ["stop w1 evicted for p2"])
+        #expect(script.exit(1) == ["start w3 p2"])
+    }
+
+    @Test("smaller starts pass one whose callers wait for memory in use, but only for a while")
+    func passesByForAWhile() {
+        var script = Script { $0.memoryMegabytesMax = 1000 }
+        script.pool(1, memory: 600)
+        script.arrive(1)
+        script.ready(1)
+        script.pool(2, memory: 500)
+        for id in UInt32(3)...4 { script.pool(id, memory: 100) }
+        script.arrive(2)
+        script.pass(4.9)
+        #expect(script.arrive(3) == ["start w2 p3"])
+        script.ready(2)
+        script.pass(0.1)
+        #expect(script.arrive(4) == [])
+        #expect(script.finish(1) == ["stop w1 evicted for p2", "start w3 p4"])
+        #expect(script.exit(1) == ["start w4 p2"])
+    }
+
     @Test("after an alias move the old version's idle workers make room within the reserved concurrency")
     func aliasMove() {
         var script = Script()
