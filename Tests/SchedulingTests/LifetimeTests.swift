@@ -49,6 +49,16 @@ struct LifetimeTests {
         #expect(script.after(9) == ["stop w1 keep-alive"])
     }
 
+    @Test("a tick before its time asks for the same wake again")
+    func earlyTick() {
+        var script = Script()
+        script.pool(1)
+        script.arrive()
+        #expect(script.wake == .zero + .seconds(30))
+        #expect(script.after(29) == [])
+        #expect(script.wake == .zero + .seconds(30))
+    }
+
     @Test("the worker is replaced after a crash only when something is queued", arguments: [false, true])
     func crash(isQueued: Bool) {
         var script = Script()

@@ -108,8 +108,8 @@ struct RandomEventsTests {
                     scheduler.invocationFinished(Slot(worker: worker, index: 3), at: now, into: &out)
                     scheduler.workerStopping(worker, at: now, into: &out)
                     scheduler.workerExited(worker, reason: .crashed, at: now, into: &out)
-                    scheduler.tick(at: now, into: &out)
                 }
+                world.tick()
                 if let ready = world.workers.first(where: { $0.value.state == .ready }) {
                     world.raw { scheduler, now, out in
                         scheduler.workerReady(ready.key, at: now, into: &out)

@@ -118,6 +118,12 @@ final class World {
 
     func shutdown() { event { scheduler.shutdown(at: now, into: &$0) } }
 
+    /// A tick at a time that nobody asked for.
+    func tick() {
+        wakeAt = nil
+        event { scheduler.tick(at: now, into: &$0) }
+    }
+
     /// An event that the scheduler must ignore or survive: late, repeated, of a worker that never was.
     func raw(_ body: (inout Scheduler, Instant, inout ActionBuffer) -> Void) {
         event { body(&scheduler, now, &$0) }
