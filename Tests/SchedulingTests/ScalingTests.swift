@@ -186,6 +186,18 @@ struct ScalingTests {
         #expect(script.ready(2) == ["run 2 w2"])
     }
 
+    @Test("an old version's busy worker makes room as soon as it is idle")
+    func aliasMoveWhileBusy() {
+        var script = Script()
+        script.pool(1, function: 7, reserved: 1)
+        script.arrive(1)
+        script.ready(1)
+        script.pool(2, function: 7, reserved: 1)
+        #expect(script.arrive(2) == [])
+        #expect(script.finish(1) == ["stop w1 evicted for p2"])
+        #expect(script.exit(1) == ["start w2 p2"])
+    }
+
     @Test("a version that is always busy gives up its worker for one that waits without any", arguments: [1, 2])
     func yields(concurrency: Int) {
         let world = World()
