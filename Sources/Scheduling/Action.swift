@@ -10,7 +10,7 @@ package enum Action: Equatable, Sendable {
     case stop(WorkerID, StopReason)
     /// Answer this invocation without running it. It is forgotten here.
     case refuse(InvocationID, Refusal)
-    /// Call `tick` at this instant or soon after. Replaces the wake asked for before, which was later.
+    /// Call `tick` at this instant or soon after. Replaces the wake asked for before: there is one timer.
     case wake(at: Instant)
     /// A drained pool has no worker and no invocation left, and is forgotten here.
     case poolDrained(PoolID)

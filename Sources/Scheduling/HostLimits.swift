@@ -23,7 +23,8 @@ package struct HostLimits: Equatable, Sendable {
     /// First pause after a failed init; doubles with each further one, up to `initBackoffMax`.
     package var initBackoff = Interval.seconds(1)
     package var initBackoffMax = Interval.seconds(60)
-    /// How long a pool without workers waits for its share before a busy pool must give up a worker for it.
+    /// How long a pool waits for its share before others must give way: a busy pool gives up a worker for one without
+    /// any, and no smaller pool is started before one whose callers wait for more memory.
     package var yieldAfter = Interval.seconds(5)
 
     package init() {}

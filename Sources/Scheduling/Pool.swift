@@ -84,6 +84,8 @@ struct FunctionGroup: Sendable {
     var slotsStopping = 0
     /// Invocations dispatched and not finished.
     var running = 0
+    /// Invocations that wait in any of its pools.
+    var queued = 0
 
     /// Whether one more invocation may run.
     var mayRun: Bool { reservedConcurrency.map { running < $0 } ?? true }
@@ -101,6 +103,7 @@ struct TrainingGroup: Sendable {
     var slots = 0
     var slotsStopping = 0
     var running = 0
+    var queued = 0
 
     var mayRun: Bool { running < limit }
     var mayStart: Bool { slots < limit }

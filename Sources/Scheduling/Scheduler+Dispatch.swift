@@ -26,6 +26,8 @@ extension Scheduler {
         if index == queueLinks.count { queueLinks.append(.init()) }
         queuedIndices[id] = index
         pools[pool].queue.append(index, &queueLinks)
+        functions[pools[pool].function].queued += 1
+        if pools[pool].settings.isTraining { training.queued += 1 }
         if let waitMax {
             timers.set(.queued(index), to: now + min(waitMax, limits.queueWaitMax))
         } else {
@@ -36,6 +38,8 @@ extension Scheduler {
     mutating func dequeue(_ index: Int) {
         let pool = queued[index].pool
         pools[pool].queue.remove(index, &queueLinks)
+        functions[pools[pool].function].queued -= 1
+        if pools[pool].settings.isTraining { training.queued -= 1 }
         if queued[index].isUnlimited { pools[pool].queuedUnlimited -= 1 }
         timers.cancel(.queued(index))
         queuedIndices[queued[index].id] = nil
@@ -72,8 +76,8 @@ extension Scheduler {
     mutating func serve(_ function: Int, at now: Instant, into out: inout ActionBuffer) {
         while true {
             var next = -1
-            for pool in functions[function].pools { consider(pool, &next) }
-            if next < 0 { for pool in training.pools { consider(pool, &next) } }
+            if functions[function].queued > 0 { for pool in functions[function].pools { consider(pool, &next) } }
+            if next < 0, training.queued > 0 { for pool in training.pools { consider(pool, &next) } }
             guard next >= 0 else { return }
             let index = pools[next].queue.first
             let id = queued[index].id

@@ -1,7 +1,6 @@
 import Domain
 
-/// When a pool starts another worker, and who gets the host's room first.
-extension Scheduler {
+extension Pool {
     enum Need {
         case none
         case start
@@ -15,33 +14,35 @@ extension Scheduler {
     /// The work ahead is the queue at the mean service time, plus what runs. What runs is taken to last as long again as
     /// it has run already when that is more than the mean, so that one long invocation is noticed although the mean is
     /// short; and when nothing has ever finished, its age is the best lower bound of the mean.
-    func need(_ index: Int, at now: Instant) -> Need {
-        let pool = pools[index]
-        let queued = pool.queue.count
-        let starting = pool.starting * pool.settings.workerConcurrency
-        guard !isShuttingDown, queued > starting else { return .none }
-        guard now >= pool.backoffUntil else { return .later(pool.backoffUntil) }
-        guard pool.ready + pool.starting > 0 else { return .start }
-        guard let coldStart = pool.coldStart.seconds else { return .none }  // the first start tells how long they take
+    func need(at now: Instant) -> Need {
+        let slotsStarting = starting * settings.workerConcurrency
+        guard queue.count > slotsStarting else { return .none }
+        guard now >= backoffUntil else { return .later(backoffUntil) }
+        guard ready + starting > 0 else { return .start }
+        guard let coldStart = coldStart.seconds else { return .none }  // the first start tells how long they take
 
-        let room = coldStart * Double(pool.ready * pool.settings.workerConcurrency + starting)
-        let running = Double(pool.running)
-        let age = pool.runningSeconds(at: now)
+        let queued = Double(queue.count)
+        let running = Double(self.running)
+        let room = coldStart * Double(ready * settings.workerConcurrency + slotsStarting)
+        let age = runningSeconds(at: now)
         // The age, summed over what runs, from which on the predicted wait is longer than a cold start.
         let ageNeeded: Double
-        if let mean = pool.serviceTime.seconds {
-            if (Double(queued) + running) * mean > room { return .start }
-            ageNeeded = room - Double(queued) * mean
+        if let mean = serviceTime.seconds {
+            if (queued + running) * mean > room { return .start }
+            ageNeeded = room - queued * mean
         } else {
             guard running > 0 else { return .none }
-            ageNeeded = room * running / (Double(queued) + running)
+            ageNeeded = room * running / (queued + running)
         }
         if age > ageNeeded { return .start }
         guard running > 0 else { return .none }
         // Not below the resolution of the host's timers.
         return .later(now + max(.seconds((ageNeeded - age) / running), .milliseconds(1)))
     }
+}
 
+/// Who gets the host's room for a start first.
+extension Scheduler {
     // MARK: - The start line
 
     /// Puts the pool in line if it wants a worker; else sets its timer for the time when it may.
@@ -56,6 +57,7 @@ extension Scheduler {
 
     /// All pools of a function, the longest waiting first.
     mutating func joinStartLine(_ function: Int) {
+        guard functions[function].queued > 0 else { return }
         var oldest = -1
         for pool in functions[function].pools where !pools[pool].queue.isEmpty {
             if oldest < 0 || order(pool) < order(oldest) { oldest = pool }
@@ -74,20 +76,26 @@ extension Scheduler {
         }
     }
 
-    /// Starts what fits, in turn: each pool one worker, then the next pool. A pool for which room must be made first
-    /// keeps its turn, and the room is not given to those behind it.
+    /// Starts what fits, in turn: each pool one worker, then the next pool.
     ///
-    /// Trainings come after all others.
+    /// A pool for which room is being made keeps its turn, and the room is not given to those behind it. A pool for which
+    /// none can be made, because what it needs is in use, lets smaller ones pass, or an execution of a large function
+    /// behind a training of days would keep every other function asleep; but not for longer than `yieldAfter` when
+    /// callers wait for it and no training is in its way. Trainings come after all others.
     mutating func placeStarts(at now: Instant, into out: inout ActionBuffer) {
         var claimed = Resources()
-        guard placeStarts(isTraining: false, &claimed, at: now, into: &out) else { return }
-        _ = placeStarts(isTraining: true, &claimed, at: now, into: &out)
+        var passedOver = Resources()
+        guard placeStarts(isTraining: false, &claimed, &passedOver, at: now, into: &out) else { return }
+        claimed += passedOver
+        _ = placeStarts(isTraining: true, &claimed, &passedOver, at: now, into: &out)
     }
 
     /// `false` when no pool at all may start a worker now.
     private mutating func placeStarts(
-        isTraining: Bool, _ claimed: inout Resources, at now: Instant, into out: inout ActionBuffer
+        isTraining: Bool, _ claimed: inout Resources, _ passedOver: inout Resources, at now: Instant,
+        into out: inout ActionBuffer
     ) -> Bool {
+        var lookedPast = 0
         var pool = isTraining ? trainingStartLine.first : startLine.first
         while pool != IndexList.end {
             let next = lineLinks[pool].next
@@ -103,10 +111,16 @@ extension Scheduler {
                 return false
             }
             let need = resources(pool)
-            guard (used + claimed + need).fits(limits) else {
+            // It must fit now, and leave what those before it in line wait for.
+            guard (used + need).fits(limits), (used - stopping + claimed + need).fits(limits) else {
                 let canFit = makeRoom(for: pool, claimed + need, at: now, into: &out)
-                claimed += need
-                guard canFit else { return true }
+                if canFit || keepsTurn(pool, at: now) { claimed += need } else { passedOver += need }
+                if !canFit {
+                    // The rest of the line is no smaller in workers; and an event must not cost the whole line.
+                    lookedPast += 1
+                    let workers = (used - stopping + claimed - evictable(for: pool)).workers
+                    if isTraining || workers >= limits.workersMax || lookedPast == 64 { return true }
+                }
                 pool = next
                 continue
             }
@@ -120,7 +134,7 @@ extension Scheduler {
 
     /// The same as `need`, setting the timer.
     private mutating func needsStart(_ pool: Int, at now: Instant) -> Bool {
-        switch need(pool, at: now) {
+        switch pools[pool].need(at: now) {
         case .start: return true
         case .none: return false
         case .later(let instant):
@@ -130,7 +144,7 @@ extension Scheduler {
     }
 
     mutating func scheduleNextLook(_ pool: Int, at now: Instant) {
-        if case .later(let instant) = need(pool, at: now) { timers.setNoLater(.pool(pool), than: instant) }
+        if case .later(let instant) = pools[pool].need(at: now) { timers.setNoLater(.pool(pool), than: instant) }
     }
 
     /// Whether reserved concurrency leaves room. If not, an idle worker of another pool of the function makes some (after
@@ -161,6 +175,13 @@ extension Scheduler {
             stop(worker, .evicted(for: pools[pool].id), at: now, into: &out)
         }
         return true
+    }
+
+    /// Whether nobody behind this pool may start although there is no room for it.
+    private func keepsTurn(_ pool: Int, at now: Instant) -> Bool {
+        let head = queued[pools[pool].queue.first]
+        return !head.isUnlimited && head.arrivedAt + limits.yieldAfter <= now
+            && (usedByTraining - idleTraining + resources(pool)).fits(limits)
     }
 
     // MARK: - Fair shares

@@ -55,6 +55,7 @@ extension Scheduler {
         if pools[pool].settings.isTraining {
             training.running -= running
             training.slots -= slots
+            usedByTraining -= resources(pool)
             training.slotsStopping -= slots
         }
         used -= resources(pool)
@@ -98,7 +99,10 @@ extension Scheduler {
         pools[pool].workers.append(worker, &workerLinks)
         pools[pool].starting += 1
         functions[pools[pool].function].slots += slots
-        if pools[pool].settings.isTraining { training.slots += slots }
+        if pools[pool].settings.isTraining {
+            training.slots += slots
+            usedByTraining += resources(pool)
+        }
         used += resources(pool)
         startsInFlight += 1
         startRate.take(at: now)

@@ -68,6 +68,7 @@ package struct Scheduler: Sendable {
     var stopping = Resources()
     var idleInference = Resources()
     var idleTraining = Resources()
+    var usedByTraining = Resources()
     var startsInFlight = 0
     var startRate: StartRate
 
@@ -208,9 +209,10 @@ package struct Scheduler: Sendable {
 
     // MARK: - Time and end
 
-    /// The instant of the last `wake` has come. Calling it at another time, or twice, is harmless.
+    /// The instant of the last `wake` has come. At another time, or twice, it is harmless: the wake asked for before is
+    /// forgotten, and asked for again if it still has a purpose, so a timer that fires early loses nothing.
     package mutating func tick(at now: Instant, into out: inout ActionBuffer) {
-        if let announcedWake, announcedWake <= now { self.announcedWake = nil }
+        announcedWake = nil
         while let owner = timers.popDue(at: now) {
             switch owner {
             case .startRate: break  // settle() looks at the start line

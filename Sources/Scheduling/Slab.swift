@@ -1,32 +1,44 @@
 /// Elements at stable indices; a removed element's place is used again. Grows to the most that ever lived at once.
+///
+/// A removed element stays in its place until the place is used again: without an `Optional` around each element it
+/// is read and changed where it is, instead of being copied out.
 struct Slab<Element: Sendable>: Sendable {
-    private var elements: [Element?] = []
+    private var elements: [Element] = []
+    private var isUsed: [Bool] = []
     private var free: [Int] = []
 
-    var capacity: Int { elements.count }
     var count: Int { elements.count - free.count }
 
     mutating func insert(_ element: Element) -> Int {
         if let index = free.popLast() {
             elements[index] = element
+            isUsed[index] = true
             return index
         }
         elements.append(element)
+        isUsed.append(true)
         return elements.count - 1
     }
 
     mutating func remove(_ index: Int) {
-        elements[index] = nil
+        assert(isUsed[index])
+        isUsed[index] = false
         free.append(index)
     }
 
-    /// Traps on a free place.
     subscript(index: Int) -> Element {
-        _read { yield elements[index]! }
-        _modify { yield &elements[index]! }
+        _read {
+            assert(isUsed[index])
+            yield elements[index]
+        }
+        _modify {
+            assert(isUsed[index])
+            yield &elements[index]
+        }
     }
 
-    func contains(_ index: Int) -> Bool { elements[index] != nil }
+    func contains(_ index: Int) -> Bool { isUsed[index] }
 
-    var indices: [Int] { elements.indices.filter { elements[$0] != nil } }
+    /// In ascending order. Allocates.
+    var indices: [Int] { elements.indices.filter { isUsed[$0] } }
 }

@@ -1,0 +1,114 @@
+package import Domain
+
+/// A pool as `roost ps` shows it.
+package struct PoolStatus: Equatable, Sendable {
+    package let id: PoolID
+    package let settings: PoolSettings
+    package let isDraining: Bool
+    package let starting: Int
+    /// Ready workers on which nothing runs.
+    package let idle: Int
+    /// Workers on which something runs, draining ones included.
+    package let busy: Int
+    /// Workers that were told to stop and have not exited.
+    package let stopping: Int
+    package let queued: Int
+    /// Since when the first in the queue has been waiting.
+    package let oldestQueuedAt: Instant?
+    package let running: Int
+    /// Learned means, `nil` before the first sample.
+    package let serviceTimeSeconds: Double?
+    package let coldStartSeconds: Double?
+    /// No start before this, after a failed init.
+    package let backoffUntil: Instant?
+    package let keepAlive: Interval
+}
+
+package struct WorkerStatus: Equatable, Sendable {
+    package enum State: Equatable, Sendable {
+        case starting
+        case idle
+        case busy(running: Int)
+        /// Gives up its place when what runs has finished.
+        case draining(running: Int)
+        case stopping
+    }
+
+    package let id: WorkerID
+    package let pool: PoolID
+    package let state: State
+    /// When it entered this state.
+    package let since: Instant
+    package let startedAt: Instant
+}
+
+/// What all pools take together.
+package struct HostStatus: Equatable, Sendable {
+    /// Until their exit, with what they take.
+    package let workers: Int
+    package let memoryMegabytes: Int
+    package let startsInFlight: Int
+    package let queued: Int
+    package let poolsWaitingForStart: Int
+}
+
+/// Read only. None of these is on the invocation path: the lists cost time in proportion to their length.
+extension Scheduler {
+    package var host: HostStatus {
+        HostStatus(
+            workers: used.workers, memoryMegabytes: used.memoryMegabytes, startsInFlight: startsInFlight,
+            queued: queued.count, poolsWaitingForStart: startLine.count + trainingStartLine.count)
+    }
+
+    /// In the order of their ids.
+    package var poolIDs: [PoolID] { poolIndices.keys.sorted { $0.value < $1.value } }
+
+    package func status(of id: PoolID) -> PoolStatus? {
+        guard let index = poolIndices[id] else { return nil }
+        let pool = pools[index]
+        var (busy, stopping) = (0, 0)
+        each(pool.workers, workerLinks) { worker in
+            if workers[worker].isStopping {
+                stopping += 1
+            } else if workers[worker].busy != 0 {
+                busy += 1
+            }
+        }
+        return PoolStatus(
+            id: id, settings: pool.settings, isDraining: pool.isDraining, starting: pool.starting,
+            idle: pool.idle.count, busy: busy, stopping: stopping, queued: pool.queue.count,
+            oldestQueuedAt: pool.queue.isEmpty ? nil : queued[pool.queue.first].arrivedAt, running: pool.running,
+            serviceTimeSeconds: pool.serviceTime.seconds, coldStartSeconds: pool.coldStart.seconds,
+            backoffUntil: pool.backoff == nil ? nil : pool.backoffUntil, keepAlive: pool.keepAlive)
+    }
+
+    /// In the order in which they were started.
+    package func workers(of id: PoolID) -> [WorkerStatus] {
+        guard let index = poolIndices[id] else { return [] }
+        var list: [WorkerStatus] = []
+        each(pools[index].workers, workerLinks) { list.append(status(workers[$0])) }
+        return list
+    }
+
+    package func status(of id: WorkerID) -> WorkerStatus? { workerIndices[id].map { status(workers[$0]) } }
+
+    private func status(_ worker: Worker) -> WorkerStatus {
+        let state: WorkerStatus.State =
+            switch worker.state {
+            case .starting: .starting
+            case .ready: worker.busy == 0 ? .idle : .busy(running: worker.running)
+            case .draining: .draining(running: worker.running)
+            case .stopping: .stopping
+            }
+        return WorkerStatus(
+            id: worker.id, pool: pools[worker.pool].id, state: state, since: worker.since, startedAt: worker.startedAt)
+    }
+
+    func each(_ list: IndexList, _ links: [IndexList.Link], _ body: (Int) -> Void) {
+        var index = list.first
+        while index != IndexList.end {
+            body(index)
+            index = links[index].next
+        }
+    }
+}

@@ -1,0 +1,388 @@
+import Domain
+import Scheduling
+
+/// A host of simulated workers around the real scheduler, on a virtual clock. Checks each action against a model of its
+/// own that shares no code with the scheduler.
+final class World {
+    struct Timing {
+        var coldStart: (PoolID) -> Interval = { _ in .milliseconds(200) }
+        var service: (InvocationID) -> Interval = { _ in .milliseconds(50) }
+        /// From `stop` to the exit.
+        var exit: Interval = .milliseconds(10)
+        /// Shares of starts that fail, of invocations whose worker crashes, of invocations whose worker is killed.
+        var initFails: (WorkerID, PoolID) -> Bool = { _, _ in false }
+        var crashes: (InvocationID) -> Bool = { _ in false }
+        var timesOut: (InvocationID) -> Bool = { _ in false }
+    }
+
+    enum Outcome: Equatable {
+        case queued
+        case running(Slot)
+        case finished
+        case failed
+        case cancelled
+        case refused(Refusal)
+    }
+
+    struct Record {
+        let pool: PoolID
+        let arrivedAt: Instant
+        let isUnlimited: Bool
+        var outcome = Outcome.queued
+    }
+
+    struct LiveWorker {
+        enum State { case starting, ready, stopping }
+        let pool: PoolID
+        var state = State.starting
+        var running: [UInt16: InvocationID] = [:]
+    }
+
+    struct PoolModel {
+        let settings: PoolSettings
+        var queue: [InvocationID] = []
+        var head = 0
+        var workers: Set<WorkerID> = []
+        var isDraining = false
+    }
+
+    enum Event {
+        case ready(WorkerID)
+        case finish(Slot, InvocationID)
+        case exit(WorkerID, ExitReason)
+        case kill(WorkerID)
+    }
+
+    var scheduler: Scheduler
+    let limits: HostLimits
+    var timing = Timing()
+    private(set) var now = Instant.zero
+    private(set) var records: [InvocationID: Record] = [:]
+    private(set) var workers: [WorkerID: LiveWorker] = [:]
+    private(set) var pools: [PoolID: PoolModel] = [:]
+    private(set) var reserved: [Function.ID: Int?] = [:]
+    private(set) var starts: [(worker: WorkerID, pool: PoolID, at: Instant)] = []
+    private(set) var stops: [(worker: WorkerID, reason: StopReason, at: Instant)] = []
+    private(set) var drained: [PoolID] = []
+    private(set) var isAllStopped = false
+    private(set) var violations: [String] = []
+    private(set) var eventCount = 0
+    private(set) var tickCount = 0
+    /// Full checks happen after each so many events.
+    var checkInterval = 1
+    private(set) var wakeAt: Instant?
+    private var agenda: [(at: Instant, order: Int, event: Event)] = []
+    private var agendaOrder = 0
+    private var buffer = ActionBuffer()
+    private var lastInvocation: UInt64 = 0
+    private var lastDispatched: [PoolID: InvocationID] = [:]
+    private var lastWorker = WorkerID(0)
+
+    init(limits: HostLimits = HostLimits()) {
+        self.limits = limits
+        scheduler = Scheduler(limits: limits)
+    }
+
+    // MARK: - Events
+
+    func add(_ id: PoolID, _ settings: PoolSettings) {
+        pools[id] = PoolModel(settings: settings)
+        reserved[settings.function] = .some(settings.reservedConcurrency)
+        event { scheduler.addPool(id, settings: settings, at: now, into: &$0) }
+    }
+
+    @discardableResult
+    func arrive(_ pool: PoolID, waitMax: Interval? = .seconds(30)) -> InvocationID {
+        lastInvocation += 1
+        let id = InvocationID(lastInvocation)
+        records[id] = Record(pool: pool, arrivedAt: now, isUnlimited: waitMax == nil)
+        pools[pool]?.queue.append(id)
+        event { scheduler.invocationArrived(id, pool: pool, waitMax: waitMax, at: now, into: &$0) }
+        return id
+    }
+
+    func cancel(_ id: InvocationID) {
+        if records[id]?.outcome == .queued { records[id]?.outcome = .cancelled }
+        event { scheduler.invocationCancelled(id, at: now, into: &$0) }
+    }
+
+    func drain(_ pool: PoolID) {
+        pools[pool]?.isDraining = true
+        event { scheduler.drainPool(pool, at: now, into: &$0) }
+    }
+
+    func reserve(_ function: Function.ID, _ concurrency: Int?) {
+        reserved[function] = .some(concurrency)
+        event { scheduler.updateFunction(function, reservedConcurrency: concurrency, at: now, into: &$0) }
+    }
+
+    func shutdown() { event { scheduler.shutdown(at: now, into: &$0) } }
+
+    /// A tick at a time that nobody asked for.
+    func tick() {
+        wakeAt = nil
+        event { scheduler.tick(at: now, into: &$0) }
+    }
+
+    /// An event that the scheduler must ignore or survive: late, repeated, of a worker that never was.
+    func raw(_ body: (inout Scheduler, Instant, inout ActionBuffer) -> Void) {
+        event { body(&scheduler, now, &$0) }
+    }
+
+    func crash(_ worker: WorkerID) { handle(.exit(worker, .crashed)) }
+    func kill(_ worker: WorkerID) { handle(.kill(worker)) }
+
+    /// Runs all that happens until `now + interval`.
+    func advance(_ interval: Interval) {
+        let end = now + interval
+        while let at = nextAt, at <= end { step() }
+        now = end
+    }
+
+    /// Runs until nothing is going to happen any more.
+    func settle(steps: Int = 1_000_000) {
+        for _ in 0..<steps {
+            guard nextAt != nil else { return }
+            step()
+        }
+        violations.append("no end after \(steps) steps")
+    }
+
+    private var nextAt: Instant? {
+        switch (agenda.first?.at, wakeAt) {
+        case (let event?, let wake?): min(event, wake)
+        case (let event, let wake): event ?? wake
+        }
+    }
+
+    private func step() {
+        if let wake = wakeAt, agenda.first.map({ wake <= $0.at }) ?? true {
+            now = max(now, wake)
+            wakeAt = nil
+            tickCount += 1
+            event { scheduler.tick(at: now, into: &$0) }
+            if let next = wakeAt, next <= now { violations.append("a tick asks for a tick at once") }
+        } else {
+            let next = popAgenda()
+            now = max(now, next.at)
+            handle(next.event)
+        }
+    }
+
+    private func handle(_ happened: Event) {
+        switch happened {
+        case .ready(let id):
+            guard workers[id]?.state == .starting else { return }
+            workers[id]?.state = .ready
+            event { scheduler.workerReady(id, at: now, into: &$0) }
+        case .finish(let slot, let invocation):
+            guard workers[slot.worker]?.running[slot.index] == invocation else { return }
+            workers[slot.worker]?.running[slot.index] = nil
+            records[invocation]?.outcome = .finished
+            event { scheduler.invocationFinished(slot, at: now, into: &$0) }
+        case .kill(let id):
+            guard let worker = workers[id], worker.state != .stopping else { return }
+            workers[id]?.state = .stopping
+            schedule(.exit(id, .stopped), after: timing.exit)
+            event { scheduler.workerStopping(id, at: now, into: &$0) }
+        case .exit(let id, let reason):
+            guard let worker = workers.removeValue(forKey: id) else { return }
+            pools[worker.pool]?.workers.remove(id)
+            for invocation in worker.running.values { records[invocation]?.outcome = .failed }
+            event { scheduler.workerExited(id, reason: reason, at: now, into: &$0) }
+        }
+    }
+
+    // MARK: - Actions
+
+    private func event(_ body: (inout ActionBuffer) -> Void) {
+        buffer.removeAll()
+        body(&buffer)
+        eventCount += 1
+        let taken = buffer
+        for action in taken.actions { carryOut(action, taken) }
+        if eventCount % checkInterval == 0 {
+            for violation in scheduler.checkInvariants() { violations.append("\(now.nanoseconds): \(violation)") }
+            checkModel()
+        }
+        buffer = taken
+    }
+
+    private func carryOut(_ action: Action, _ buffer: ActionBuffer) {
+        switch action {
+        case .start(let worker, let pool): started(worker, pool)
+        case .dispatch(let batch, let slot): for id in buffer[batch] { dispatched(id, slot) }
+        case .stop(let worker, let reason):
+            guard workers[worker] != nil, workers[worker]?.running.isEmpty == true, workers[worker]?.state != .stopping
+            else { return violations.append("stop of busy, stopping or unknown \(worker)") }
+            workers[worker]?.state = .stopping
+            stops.append((worker, reason, now))
+            schedule(.exit(worker, .stopped), after: timing.exit)
+        case .refuse(let id, let refusal):
+            guard records[id]?.outcome == .queued else { return violations.append("refused \(id) is not waiting") }
+            records[id]?.outcome = .refused(refusal)
+        case .wake(let at):
+            if let wakeAt, wakeAt <= at { violations.append("a wake that moves nothing") }
+            wakeAt = at
+        case .poolDrained(let pool):
+            guard let model = pools[pool], model.isDraining, model.workers.isEmpty, waiting(pool) == nil else {
+                return violations.append("\(pool) is not drained")
+            }
+            pools[pool] = nil
+            lastDispatched[pool] = nil
+            drained.append(pool)
+        case .allStopped:
+            if !workers.isEmpty || isAllStopped { violations.append("not all stopped") }
+            isAllStopped = true
+        }
+    }
+
+    private func started(_ id: WorkerID, _ pool: PoolID) {
+        guard id > lastWorker, let model = pools[pool] else { return violations.append("\(id) is used again") }
+        lastWorker = id
+        if case .some(.some(let limit)) = reserved[model.settings.function], slots(model.settings.function) >= limit {
+            violations.append("start beyond reserved concurrency")
+        }
+        if workers.values.filter({ $0.state == .starting }).count >= limits.startsInFlightMax {
+            violations.append("start beyond starts in flight")
+        }
+        if model.settings.isTraining, trainingSlots >= limits.trainingConcurrency {
+            violations.append("start beyond training concurrency")
+        }
+        workers[id] = LiveWorker(pool: pool)
+        pools[pool]?.workers.insert(id)
+        if workers.count > limits.workersMax { violations.append("more workers than may be") }
+        if memory > limits.memoryMegabytesMax { violations.append("more memory than there is") }
+        starts.append((id, pool, now))
+        if starts.count > limits.startsBurst {
+            let earlier = starts[starts.count - 1 - limits.startsBurst].at
+            if (now - earlier).seconds * limits.startsPerSecond < 0.999 { violations.append("start beyond the rate") }
+        }
+        if timing.initFails(id, pool) {
+            schedule(.exit(id, .initFailed), after: timing.coldStart(pool))
+        } else {
+            schedule(.ready(id), after: timing.coldStart(pool))
+        }
+    }
+
+    private func dispatched(_ id: InvocationID, _ slot: Slot) {
+        guard let record = records[id], record.outcome == .queued else {
+            return violations.append("dispatched \(id) is not waiting")
+        }
+        guard let worker = workers[slot.worker], worker.pool == record.pool, worker.state == .ready,
+            worker.running[slot.index] == nil, Int(slot.index) < pools[record.pool]!.settings.workerConcurrency
+        else { return violations.append("dispatch to \(slot), which is dead, stopping or busy") }
+        if waiting(record.pool) != id { violations.append("\(id) is not the first of its pool") }
+        records[id]?.outcome = .running(slot)
+        workers[slot.worker]?.running[slot.index] = id
+        let settings = pools[record.pool]!.settings
+        if case .some(.some(let limit)) = reserved[settings.function], running(settings.function) > limit {
+            violations.append("more runs than reserved concurrency")
+        }
+        let service = timing.service(id)
+        if timing.crashes(id) {
+            schedule(.exit(slot.worker, .crashed), after: service)
+        } else if timing.timesOut(id) {
+            schedule(.kill(slot.worker), after: service)
+        } else {
+            schedule(.finish(slot, id), after: service)
+        }
+    }
+
+    /// The first invocation that waits in this pool.
+    func waiting(_ pool: PoolID) -> InvocationID? {
+        guard var model = pools[pool] else { return nil }
+        pools[pool]?.queue = []
+        while model.head < model.queue.count, records[model.queue[model.head]]?.outcome != .queued { model.head += 1 }
+        if model.head > 64, model.head * 2 > model.queue.count {
+            model.queue.removeFirst(model.head)
+            model.head = 0
+        }
+        pools[pool] = model
+        return model.head < model.queue.count ? model.queue[model.head] : nil
+    }
+
+    private func checkModel() {
+        for (id, model) in pools where waiting(id) != nil {
+            let free = model.workers.contains { worker in
+                workers[worker]!.state == .ready && workers[worker]!.running.count < model.settings.workerConcurrency
+                    && scheduler.status(of: worker).map { !isDraining($0.state) } ?? false
+            }
+            var mayRun = true
+            if case .some(.some(let limit)) = reserved[model.settings.function] {
+                mayRun = running(model.settings.function) < limit
+            }
+            if model.settings.isTraining {
+                mayRun = mayRun && trainingRunning < limits.trainingConcurrency
+            }
+            if free && mayRun { violations.append("\(id): an invocation waits beside a free slot") }
+        }
+    }
+
+    private func isDraining(_ state: WorkerStatus.State) -> Bool {
+        if case .draining = state { true } else { false }
+    }
+
+    func outcome(_ id: InvocationID) -> Outcome? { records[id]?.outcome }
+    func count(_ test: (Outcome) -> Bool) -> Int { records.values.count { test($0.outcome) } }
+    /// Forgets invocations that have ended, so that long runs stay small.
+    func forgetEnded() {
+        records = records.filter { record in
+            switch record.value.outcome {
+            case .queued, .running: true
+            case .finished, .failed, .cancelled, .refused: false
+            }
+        }
+        if starts.count > 10_000 { starts.removeFirst(starts.count - 1000) }
+        stops.removeAll(keepingCapacity: true)
+    }
+
+    private var memory: Int { workers.values.reduce(0) { $0 + pools[$1.pool]!.settings.memoryMegabytes } }
+    private var trainingSlots: Int {
+        workers.values.reduce(0) {
+            $0 + (pools[$1.pool]!.settings.isTraining ? pools[$1.pool]!.settings.workerConcurrency : 0)
+        }
+    }
+    private var trainingRunning: Int {
+        workers.values.reduce(0) { $0 + (pools[$1.pool]!.settings.isTraining ? $1.running.count : 0) }
+    }
+    private func slots(_ function: Function.ID) -> Int {
+        workers.values.reduce(0) {
+            let settings = pools[$1.pool]!.settings
+            return $0 + (settings.function == function ? settings.workerConcurrency : 0)
+        }
+    }
+    private func running(_ function: Function.ID) -> Int {
+        workers.values.reduce(0) { $0 + (pools[$1.pool]!.settings.function == function ? $1.running.count : 0) }
+    }
+
+    // MARK: - The agenda, a binary heap
+
+    private func schedule(_ event: Event, after delay: Interval) {
+        agendaOrder += 1
+        agenda.append((now + delay, agendaOrder, event))
+        var child = agenda.count - 1
+        while child > 0, isBefore(child, (child - 1) / 2) {
+            agenda.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    private func popAgenda() -> (at: Instant, order: Int, event: Event) {
+        agenda.swapAt(0, agenda.count - 1)
+        let first = agenda.removeLast()
+        var parent = 0
+        while 2 * parent + 1 < agenda.count {
+            var child = 2 * parent + 1
+            if child + 1 < agenda.count, isBefore(child + 1, child) { child += 1 }
+            guard isBefore(child, parent) else { break }
+            agenda.swapAt(child, parent)
+            parent = child
+        }
+        return first
+    }
+
+    private func isBefore(_ left: Int, _ right: Int) -> Bool {
+        (agenda[left].at, agenda[left].order) < (agenda[right].at, agenda[right].order)
+    }
+}
