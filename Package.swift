@@ -33,7 +33,10 @@ let package = Package(
         .target(
             name: "Artifacts", dependencies: ["CArchive", "Domain", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: settings),
-        .testTarget(name: "RegistryTests", dependencies: ["Registry"], swiftSettings: settings),
-        .testTarget(name: "ArtifactsTests", dependencies: ["Artifacts"], swiftSettings: settings),
+        .testTarget(
+            name: "RegistryTests",
+            dependencies: ["Domain", "Registry", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: settings),
+        .testTarget(name: "ArtifactsTests", dependencies: ["Artifacts", "Domain"], swiftSettings: settings),
     ]
 )

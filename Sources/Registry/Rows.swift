@@ -25,7 +25,7 @@ func stored<Value>(_ value: Value?, _ what: @autoclosure () -> String) throws(Re
     return value
 }
 
-func digest(_ text: String) throws(RegistryError) -> Digest { try stored(Digest(text), "digest '\(text)'") }
+func storedDigest(_ text: String) throws(RegistryError) -> Digest { try stored(Digest(text), "digest '\(text)'") }
 
 /// The same value always gives the same text.
 func jsonText(_ value: some Encodable) throws -> String {
@@ -74,8 +74,8 @@ extension Version {
                 runtime: try stored(Runtime(runtime), "runtime '\(runtime)'"), handler: row["handler"],
                 description: row["description"], role: row["role"], memoryMegabytes: row["memoryMegabytes"],
                 timeoutSeconds: row["timeoutSeconds"], environment: environment, settings: settings),
-            package: try digest(row["package"]), codeDigest: try digest(row["codeDigest"]),
-            codeSizeBytes: row["codeSizeBytes"], model: try model.map(digest), revision: row["revision"],
+            package: try storedDigest(row["package"]), codeDigest: try storedDigest(row["codeDigest"]),
+            codeSizeBytes: row["codeSizeBytes"], model: try model.map(storedDigest), revision: row["revision"],
             modifiedAt: Timestamp(millisecondsSince1970: row["modifiedAt"]), lineage: row["lineage"])
     }
 }
@@ -139,7 +139,7 @@ extension ExecutionHead {
             qualifier: try qualifier.map { try stored(Qualifier($0), "qualifier '\($0)'") },
             version: VersionNumber(column: row["version"]), baseVersion: baseVersion.map(VersionNumber.init(column:)),
             channels: try fromJSON(row["channels"], as: [ChannelColumn].self).map {
-                Execution.Channel(name: $0.name, artifact: try digest($0.artifact))
+                Execution.Channel(name: $0.name, artifact: try storedDigest($0.artifact))
             },
             promote: try promote.map { try stored(AliasName($0), "alias name '\($0)'") },
             acceptedAt: Timestamp(millisecondsSince1970: row["acceptedAt"]),
