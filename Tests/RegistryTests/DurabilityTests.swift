@@ -216,14 +216,15 @@ import Testing
     @Test("a child process does not inherit the lock")
     func notInherited() throws {
         var lock: DataDirectoryLock? = try DataDirectoryLock(directory: directory.path)
-        let child = Process()
-        child.executableURL = URL(fileURLWithPath: "/bin/sleep")
-        child.arguments = ["60"]
-        try child.run()
+        // Not by Foundation, which closes descriptors itself.
+        var child: pid_t = 0
+        var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("60"), nil]
+        #expect(posix_spawn(&child, "/bin/sleep", nil, nil, &arguments, nil) == 0)
+        arguments.forEach { free($0) }
         withExtendedLifetime(lock) {}
         lock = nil
         _ = try DataDirectoryLock(directory: directory.path)
-        kill(child.processIdentifier, SIGKILL)
-        child.waitUntilExit()
+        kill(child, SIGKILL)
+        waitpid(child, nil, 0)
     }
 }
