@@ -1,4 +1,5 @@
 package import Domain
+internal import Glibc
 
 /// Why the store refused or failed. Nothing of what was refused becomes visible in the store.
 package enum ArtifactError: Error, Equatable, Sendable {
@@ -37,11 +38,38 @@ package enum ArtifactError: Error, Equatable, Sendable {
     case unsupportedEntry(path: String, Kind)
     case tooManyFiles(limit: Int)
     case tooManyBytes(limit: Int)
-    /// Not a zip, or one that cannot be read to its end; `entry` is where reading stopped.
+    /// Not a zip, or one that cannot be read to its end; `entry` is the last one begun.
     case corruptPackage(entry: String?, reason: String)
     case encryptedPackage(entry: String)
-    /// The package or folder holds no file.
+    /// The zip holds no file.
     case empty
     case diskFull(path: String)
     case io(path: String, operation: String, errno: Int32)
+}
+
+extension ArtifactError: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .digestMismatch(let expected, let actual): "the bytes have the digest \(actual), not \(expected)"
+        case .sizeMismatch(let expected, let actual): "the file has \(actual) bytes, not \(expected)"
+        case .fileTooLarge(let limit): "the file is larger than \(limit) bytes"
+        case .notFound(let digest): "there is no artifact \(digest)"
+        case .damaged(let digest): "the stored bytes of artifact \(digest) are damaged; upload it again"
+        case .badManifest(let line, let reason): "line \(line) of the manifest \(reason)"
+        case .missingFiles(let count, let first):
+            "\(count) files of the manifest are not stored: " + first.map(\.description).joined(separator: ", ")
+                + (count > first.count ? ", ..." : "")
+        case .badPath(let path, let fault): "the path '\(path)' \(fault.rawValue)"
+        case .unsupportedEntry(let path, let kind):
+            "'\(path)' is \(kind.rawValue), which a folder or package cannot hold"
+        case .tooManyFiles(let limit): "there are more than \(limit) files"
+        case .tooManyBytes(let limit): "the files have more than \(limit) bytes together"
+        case .corruptPackage(let entry, let reason):
+            "the zip cannot be read" + (entry.map { " at '\($0)'" } ?? "") + ": \(reason)"
+        case .encryptedPackage(let entry): "'\(entry)' in the zip is encrypted"
+        case .empty: "the zip holds no file"
+        case .diskFull(let path): "the disk is full: \(path)"
+        case .io(let path, let operation, let code): "\(operation) \(path): \(String(cString: strerror(code)))"
+        }
+    }
 }

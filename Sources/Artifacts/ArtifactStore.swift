@@ -1,60 +1,181 @@
+internal import CArchive
 package import Domain
+internal import Glibc
+internal import Synchronization
 
 /// Immutable files addressed by their SHA-256, in a directory. Every call blocks; make none on the loop.
+///
+///     files/ab/abcd...     the bytes, mode 0444, under their own digest; manifests too
+///     files/ab/abcd....x   the same bytes with mode 0555, where a tree has them as an executable
+///     trees/abcd...        the folder of a manifest: read-only directories of hard links into `files`
+///     damaged/abcd...      files whose bytes turned out to be others
+///     tmp/                 what is being written; emptied at start
+///
+/// 1. A file gets its name in `files` by a hard link from `tmp`, after its bytes are on disk and hashed; the link never
+///    replaces one that is there. So a name in `files` means a complete file, and its inode never changes.
+/// 2. A manifest is stored after its files, a tree is renamed to its name after it is complete.
+/// 3. The hash is checked again when a file is first linked into a tree, once per file and process.
+/// 4. Trees share the inodes of `files`, so all versions and workers share the pages of what they have in common.
+/// 5. One process uses the directory at a time (`DataDirectoryLock`); any number of its threads.
 package final class ArtifactStore: Sendable {
     package struct Limits: Equatable, Sendable {
         /// Of one file. Default 16 GiB.
         package var fileBytesMax = 16 << 30
         /// Of a folder or manifest. Default 20,000 files and 16 GiB.
         package var folder = Manifest.Limits()
-        /// Of a zip, unpacked. Default 20,000 entries and 2 GiB.
+        /// Entries of a zip, directories included. Default 20,000.
         package var packageFilesMax = 20_000
+        /// Of a zip, unpacked. Default 2 GiB.
         package var packageBytesMax = 2 << 30
         package init() {}
     }
 
-    package struct StoredFolder: Equatable, Sendable {
-        package var manifest: Digest
-        package var filesCount: Int
-        package var sizeBytes: Int
+    package let directory: String
+    package let limits: Limits
+    private let nextTemporary = Atomic(0)
+    /// Names of files whose bytes this process has checked, `.x` included.
+    let verified = Mutex<Set<String>>([])
+    let building = KeyedLock<Digest>()
+    let copying = KeyedLock<Digest>()
+
+    /// Makes `directory` when it is missing (its parent exists), and removes what a killed host left unfinished.
+    package init(directory: String, limits: Limits = .init()) throws(ArtifactError) {
+        self.directory = directory
+        self.limits = limits
+        for path in [directory, directory + "/files", directory + "/trees", directory + "/tmp"] {
+            try makeDirectory(path)
+        }
+        let temporary = try openDirectory(directory + "/tmp")
+        for name in try names(in: temporary.raw, directory) { removeTree(name, in: temporary.raw) }
+        let trees = try openDirectory(directory + "/trees")
+        for name in try names(in: trees.raw, directory) where name.starts(with: Self.newTreePrefix.utf8) {
+            removeTree(name, in: trees.raw)
+        }
+        try syncDirectory(directory)
     }
 
-    package struct StoredPackage: Equatable, Sendable {
-        package var manifest: Digest
-        /// SHA-256 of the zip.
-        package var codeDigest: Digest
-        /// Bytes of the zip.
-        package var codeSizeBytes: Int
-        package var unpackedBytes: Int
-    }
+    // MARK: - Files
 
-    /// Makes `directory` when it is missing, and removes what a killed host left unfinished.
-    package init(directory: String, limits: Limits = .init()) throws(ArtifactError) { fatalError() }
+    package func contains(_ digest: Digest) -> Bool { size(of: digest) != nil }
 
-    package func contains(_ digest: Digest) -> Bool { fatalError() }
     /// The stored file's size, `nil` when there is none.
-    package func size(of digest: Digest) -> Int? { fatalError() }
-    /// Where the bytes of a stored file are. Read-only.
-    package func path(of digest: Digest) -> String { fatalError() }
-    /// All bytes of a small stored file, checked against its digest.
-    package func read(_ digest: Digest, bytesMax: Int = 64 << 20) throws(ArtifactError) -> [UInt8] { fatalError() }
-
-    package func put(_ bytes: [UInt8]) throws(ArtifactError) -> Digest { fatalError() }
-    package func beginUpload(expecting digest: Digest, sizeBytes: Int? = nil) throws(ArtifactError) -> Upload {
-        fatalError()
+    package func size(of digest: Digest) -> Int? {
+        var status = stat()
+        guard lstat(path(of: digest), &status) == 0 else { return nil }
+        return Int(status.st_size)
     }
 
-    /// Stores a manifest all of whose files are stored.
-    package func storeManifest(_ text: [UInt8]) throws(ArtifactError) -> Manifest { fatalError() }
-    /// A stored manifest.
-    package func manifest(_ digest: Digest) throws(ArtifactError) -> Manifest { fatalError() }
-    /// The files of a manifest that are not stored, each once.
-    package func missing(in manifest: Manifest) -> [Digest] { fatalError() }
+    /// Where the bytes of a stored file are. Read-only. The name exists once the file is stored.
+    package func path(of digest: Digest) -> String { "\(directory)/files/\(digest.hex.prefix(2))/\(digest.hex)" }
 
-    /// Copies the folder's files into the store. Links, devices, pipes and sockets are refused.
-    package func storeFolder(at path: String) throws(ArtifactError) -> StoredFolder { fatalError() }
-    package func storeZip(_ bytes: [UInt8]) throws(ArtifactError) -> StoredPackage { fatalError() }
+    /// All bytes of a stored file of up to `bytesMax` (64 MiB), checked against its digest.
+    package func read(_ digest: Digest, bytesMax: Int = 64 << 20) throws(ArtifactError) -> [UInt8] {
+        let path = path(of: digest)
+        let raw = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard raw >= 0 || errno != ENOENT else { throw .notFound(digest) }
+        let file = try Descriptor(raw, path)
+        var bytes: [UInt8] = []
+        try readAll(file.raw, path) { (piece) throws(ArtifactError) in
+            guard bytes.count + piece.count <= bytesMax else { throw .fileTooLarge(limit: bytesMax) }
+            bytes.append(contentsOf: piece)
+        }
+        guard SHA256Hasher.digest(of: bytes) == digest else { throw setAside(digest) }
+        return bytes
+    }
 
-    /// The read-only directory with the files of a stored manifest.
-    package func tree(_ manifest: Digest) throws(ArtifactError) -> String { fatalError() }
+    /// Returns when the bytes are on disk.
+    package func put(_ bytes: [UInt8]) throws(ArtifactError) -> Digest {
+        let digest = SHA256Hasher.digest(of: bytes)
+        let upload = try beginUpload(expecting: digest, sizeBytes: bytes.count)
+        try upload.write(bytes)
+        try upload.finish()
+        return digest
+    }
+
+    /// - Parameter sizeBytes: as announced; `nil` takes any size up to the limit.
+    package func beginUpload(expecting digest: Digest, sizeBytes: Int? = nil) throws(ArtifactError) -> Upload {
+        if let sizeBytes, sizeBytes > limits.fileBytesMax { throw .fileTooLarge(limit: limits.fileBytesMax) }
+        return Upload(try stage(), to: self, expecting: digest, sizeBytes: sizeBytes)
+    }
+
+    // MARK: - Manifests
+
+    /// Stores a manifest all of whose files are stored; throws `missingFiles` otherwise.
+    package func storeManifest(_ text: [UInt8]) throws(ArtifactError) -> Manifest {
+        let manifest = try Manifest(text: text, limits: limits.folder)
+        try requireFiles(of: manifest)
+        _ = try put(text)
+        return manifest
+    }
+
+    /// A stored manifest, however it came into the store; its files may be missing.
+    package func manifest(_ digest: Digest) throws(ArtifactError) -> Manifest {
+        try Manifest(text: try read(digest), limits: limits.folder)
+    }
+
+    /// The files of a manifest that are not stored, each once, in the order of the manifest.
+    package func missing(in manifest: Manifest) -> [Digest] {
+        var seen: Set<Digest> = []
+        return manifest.files.compactMap { file in
+            seen.insert(file.digest).inserted && !contains(file.digest) ? file.digest : nil
+        }
+    }
+
+    /// Throws unless all files of a manifest are stored and as large as it says.
+    package func requireFiles(of manifest: Manifest) throws(ArtifactError) {
+        let missing = missing(in: manifest)
+        guard missing.isEmpty else { throw .missingFiles(count: missing.count, first: Array(missing.prefix(10))) }
+        for file in manifest.files {
+            let actual = size(of: file.digest) ?? 0
+            guard actual == file.sizeBytes else { throw .sizeMismatch(expected: file.sizeBytes, actual: actual) }
+        }
+    }
+
+    // MARK: - Staging
+
+    static let newTreePrefix = ".new-"
+
+    func temporaryName() -> String { String(nextTemporary.add(1, ordering: .relaxed).newValue) }
+
+    func stage(limit: Int? = nil) throws(ArtifactError) -> StagedFile {
+        try StagedFile(
+            path: "\(directory)/tmp/\(temporaryName())", limit: min(limit ?? .max, limits.fileBytesMax))
+    }
+
+    /// Gives finished files their lasting names, and returns when these are on disk. A name that exists stays.
+    func adopt(_ files: [(StagedFile, Digest)]) throws(ArtifactError) {
+        var folders: Set<Substring> = []
+        for (staged, digest) in files {
+            let folder = digest.hex.prefix(2)
+            if folders.insert(folder).inserted { try makeDirectory("\(directory)/files/\(folder)") }
+            if link(staged.path, path(of: digest)) != 0, errno != EEXIST {
+                throw .system("link", path(of: digest))
+            }
+        }
+        // Also when nothing was new: the thread that made the name may not have come to this point yet.
+        for folder in folders { try syncDirectory("\(directory)/files/\(folder)") }
+        try syncDirectory(directory + "/files")
+    }
+
+    /// Stores the files of a folder or package, then its manifest.
+    ///
+    /// - Parameter files: finished without a flush.
+    func store(_ files: [(StagedFile, Manifest.File)], limits: Manifest.Limits) throws(ArtifactError) -> Manifest {
+        let manifest = try Manifest(files: files.map(\.1), limits: limits)
+        // One flush of the file system instead of one per file: a package has hundreds of small ones.
+        if !files.isEmpty {
+            let temporary = try openDirectory(directory + "/tmp")
+            try check(syncfs(temporary.raw), "syncfs", directory)
+        }
+        try adopt(files.map { ($0.0, $0.1.digest) })
+        _ = try put(manifest.text)
+        return manifest
+    }
+
+    /// Moves a damaged file away, so that it can be uploaded again.
+    func setAside(_ digest: Digest, suffix: String = "") -> ArtifactError {
+        mkdir(directory + "/damaged", 0o755)
+        rename(path(of: digest) + suffix, "\(directory)/damaged/\(digest.hex)\(suffix)")
+        return .damaged(digest)
+    }
 }

@@ -1,9 +1,55 @@
-/// A file on its way into the store. One thread at a time; end it with `finish` or `abort`.
-package final class Upload: @unchecked Sendable {
-    package func write(_ bytes: UnsafeRawBufferPointer) throws(ArtifactError) { fatalError() }
-    package func write(_ bytes: [UInt8]) throws(ArtifactError) { fatalError() }
-    /// Returns when the file is on disk under its digest.
-    package func finish() throws(ArtifactError) { fatalError() }
-    /// Forgets what was written. Harmless after `finish`.
-    package func abort() { fatalError() }
+internal import Domain
+
+/// A file on its way into the store. One thread at a time; end it with `finish` or `abort`; dropped, it is aborted.
+///
+/// The bytes of a file that is stored already are checked all the same.
+package final class Upload: @unchecked Sendable {  // used by one thread at a time, which the caller sees to
+    private let store: ArtifactStore
+    private let expected: Digest
+    private let sizeBytes: Int?
+    private var staged: StagedFile?
+
+    init(_ staged: StagedFile, to store: ArtifactStore, expecting digest: Digest, sizeBytes: Int?) {
+        self.staged = staged
+        self.store = store
+        self.sizeBytes = sizeBytes
+        expected = digest
+    }
+
+    /// Throws `fileTooLarge`, or `sizeMismatch` when more came than was announced; the upload is then over.
+    ///
+    /// - Precondition: neither finished nor aborted, and no call threw.
+    package func write(_ bytes: UnsafeRawBufferPointer) throws(ArtifactError) {
+        guard let staged else { preconditionFailure("write to an upload that is over") }
+        do throws(ArtifactError) {
+            if let sizeBytes, staged.sizeBytes + bytes.count > sizeBytes {
+                throw .sizeMismatch(expected: sizeBytes, actual: staged.sizeBytes + bytes.count)
+            }
+            try staged.write(bytes)
+        } catch {
+            abort()
+            throw error
+        }
+    }
+
+    package func write(_ bytes: [UInt8]) throws(ArtifactError) {
+        try bytes.span.withUnsafeBytes { (buffer) throws(ArtifactError) in try write(buffer) }
+    }
+
+    /// Returns when the file is on disk under its digest. Throws `digestMismatch` when the bytes are others.
+    ///
+    /// - Precondition: neither finished nor aborted, and no call threw.
+    package func finish() throws(ArtifactError) {
+        guard let staged else { preconditionFailure("finish of an upload that is over") }
+        defer { abort() }
+        if let sizeBytes, staged.sizeBytes != sizeBytes {
+            throw .sizeMismatch(expected: sizeBytes, actual: staged.sizeBytes)
+        }
+        let actual = try staged.finish(isFlushed: true)
+        guard actual == expected else { throw .digestMismatch(expected: expected, actual: actual) }
+        try store.adopt([(staged, actual)])
+    }
+
+    /// Forgets what was written. Harmless when the upload is over.
+    package func abort() { staged = nil }
 }

@@ -1,0 +1,118 @@
+package import Domain
+internal import Glibc
+internal import Synchronization
+
+extension ArtifactStore {
+    /// The read-only directory with the files of a stored manifest, made at the first call. Directories and executables
+    /// have mode 0555, other files 0444.
+    ///
+    /// Throws `damaged` when a file's bytes are no longer what they were; it can then be stored again.
+    package func tree(_ manifest: Digest) throws(ArtifactError) -> String {
+        let path = "\(directory)/trees/\(manifest.hex)"
+        if isDirectory(path) { return path }
+        return try building.withLock(manifest) { () throws(ArtifactError) in
+            if !isDirectory(path) { try build(try self.manifest(manifest), at: path) }
+            return path
+        }
+    }
+
+    private func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    private func build(_ manifest: Manifest, at path: String) throws(ArtifactError) {
+        try requireFiles(of: manifest)
+        // Beside its last place: renaming within a directory needs no right to write the renamed one, which has none.
+        let name = Self.newTreePrefix + temporaryName()
+        let temporary = "\(directory)/trees/\(name)"
+        let trees = try openDirectory(directory + "/trees")
+        try makeDirectory(temporary)
+        do throws(ArtifactError) {
+            try fill(temporary, manifest)
+            try check(rename(temporary, path), "rename", path)
+        } catch {
+            removeTree(Array(name.utf8) + [0], in: trees.raw)
+            throw error
+        }
+        try check(fsync(trees.raw), "fsync", directory)
+    }
+
+    private func fill(_ root: String, _ manifest: Manifest) throws(ArtifactError) {
+        let tree = try openDirectory(root)
+        var folders: [[UInt8]] = []
+        var seen: Set<[UInt8]> = []
+        for file in manifest.files {
+            for index in file.path.indices where file.path[index] == UInt8(ascii: "/") {
+                let folder = Array(file.path[..<index]) + [0]
+                guard seen.insert(folder).inserted else { continue }
+                try check(folder.withCString { mkdirat(tree.raw, $0, 0o755) }, "mkdir", root)
+                folders.append(folder)
+            }
+            let source = try verifiedPath(of: file)
+            let target = file.path + [0]
+            if target.withCString({ linkat(AT_FDCWD, source, tree.raw, $0, 0) }) != 0 {
+                // An empty file can be in more places than its inode may have names.
+                guard errno == EMLINK else { throw .system("link", root + "/" + file.path.displayText) }
+                try copy(source, to: target, in: tree.raw, mode: file.isExecutable ? 0o555 : 0o444)
+            }
+        }
+        for folder in folders.reversed() {
+            let raw = folder.withCString { openat(tree.raw, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) }
+            let directory = try Descriptor(raw, root)
+            try check(fchmod(directory.raw, 0o555), "fchmod", root)
+            try check(fsync(directory.raw), "fsync", root)
+        }
+        try check(fchmod(tree.raw, 0o555), "fchmod", root)
+        try check(fsync(tree.raw), "fsync", root)
+    }
+
+    /// The stored file with the mode of `file`, its bytes checked once in this process.
+    private func verifiedPath(of file: Manifest.File) throws(ArtifactError) -> String {
+        let suffix = file.isExecutable ? ".x" : ""
+        let key = file.digest.hex + suffix
+        let path = path(of: file.digest) + suffix
+        if verified.withLock({ $0.contains(key) }) { return path }
+        try copying.withLock(file.digest) { () throws(ArtifactError) in
+            if file.isExecutable, access(path, F_OK) != 0 {
+                try makeExecutable(file.digest)
+            } else {
+                try verify(file.digest, suffix: suffix)
+            }
+        }
+        verified.withLock { _ = $0.insert(key) }
+        return path
+    }
+
+    private func verify(_ digest: Digest, suffix: String) throws(ArtifactError) {
+        let path = path(of: digest) + suffix
+        let source = try Descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), path)
+        var hasher = SHA256Hasher()
+        try readAll(source.raw, path) { (piece) throws(ArtifactError) in hasher.update(piece) }
+        guard hasher.digest() == digest else { throw setAside(digest, suffix: suffix) }
+    }
+
+    /// Copies a stored file to a second inode with the executable mode, checking its bytes on the way.
+    private func makeExecutable(_ digest: Digest) throws(ArtifactError) {
+        let path = path(of: digest)
+        let source = try Descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), path)
+        let staged = try stage()
+        try readAll(source.raw, path) { (piece) throws(ArtifactError) in try staged.write(piece) }
+        guard try staged.finish(isFlushed: true, mode: 0o555) == digest else { throw setAside(digest) }
+        if link(staged.path, path + ".x") != 0, errno != EEXIST { throw .system("link", path) }
+        try syncDirectory("\(directory)/files/\(digest.hex.prefix(2))")
+    }
+
+    private func copy(
+        _ source: String, to target: [UInt8], in tree: Int32, mode: mode_t
+    ) throws(ArtifactError) {
+        let input = try Descriptor(open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), source)
+        let raw = target.withCString { openat(tree, $0, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
+        let output = try Descriptor(raw, target.displayText)
+        try readAll(input.raw, source) { (piece) throws(ArtifactError) in
+            try writeAll(piece, to: output.raw, target.displayText)
+        }
+        try check(fchmod(output.raw, mode), "fchmod", target.displayText)
+        try check(fsync(output.raw), "fsync", target.displayText)
+    }
+}

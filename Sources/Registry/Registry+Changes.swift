@@ -1,0 +1,248 @@
+internal import Domain
+internal import Foundation
+internal import GRDB
+
+// One change, written inside the transaction (or savepoint) of its commit.
+
+extension Change {
+    func write(to db: Database) throws {
+        switch self {
+        case .putFunction(let function): try put(function, to: db)
+        case .deleteFunction(let id): try removeFunction(id, from: db)
+        case .putVersion(let function, let version): try insert(version, of: function, to: db)
+        case .deleteVersion(let function, let number): try removeVersion(number, of: function, from: db)
+        case .putAlias(let function, let alias, let change): try put(alias, of: function, change, to: db)
+        case .deleteAlias(let function, let alias, let change): try removeAlias(alias, of: function, change, from: db)
+        case .addExecution(let execution): try insert(execution, to: db)
+        case .updateExecution(let execution): try update(execution, in: db)
+        case .addEvents(let id, let events): try append(events, to: id, in: db)
+        case .deleteExecution(let id):
+            try db.run("DELETE FROM execution WHERE id = ?", [id.text])
+            guard db.changesCount > 0 else { throw RegistryError.missing(.execution(id)) }
+        }
+    }
+
+    /// Roughly what this adds to the write-ahead log, in bytes: some pages, and what is large.
+    var logBytes: Int {
+        switch self {
+        case .addExecution(let execution): 16384 + execution.input.count
+        case .updateExecution(let execution): 8192 + (execution.result?.count ?? 0)
+        case .addEvents(_, let events): events.reduce(8192) { $0 + $1.detail.utf8.count }
+        default: 16384
+        }
+    }
+}
+
+extension Database {
+    /// Prepared once per connection.
+    fileprivate func run(_ sql: String, _ arguments: StatementArguments) throws {
+        try cachedStatement(sql: sql).execute(arguments: arguments)
+    }
+
+    /// Throws, when a constraint of a kind in `rules` is violated, the error beside it.
+    fileprivate func run(
+        _ sql: String, _ arguments: StatementArguments, rules: KeyValuePairs<ResultCode, RegistryError>
+    ) throws {
+        do {
+            try run(sql, arguments)
+        } catch let error as DatabaseError {
+            throw rules.first { $0.key == error.extendedResultCode }?.value ?? error
+        }
+    }
+}
+
+// MARK: - Functions, versions, aliases
+
+private func put(_ function: Function, to db: Database) throws {
+    try db.run(
+        """
+        INSERT INTO function (id, name, reservedConcurrency, isUpdatedSincePublish, createdAt) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET
+            reservedConcurrency = excluded.reservedConcurrency, isUpdatedSincePublish = excluded.isUpdatedSincePublish
+        """,
+        [
+            function.id.value, function.name.text, function.reservedConcurrency, function.isUpdatedSincePublish,
+            function.createdAt.millisecondsSince1970,
+        ],
+        rules: [.SQLITE_CONSTRAINT_UNIQUE: .conflict(.functionName(function.name))])
+    try raiseVersionCounter(of: function.name.text, to: function.lastPublished, in: db)
+    try db.run(
+        """
+        INSERT INTO version \(versionColumns)
+        ON CONFLICT (function, number) DO UPDATE SET
+            runtime = excluded.runtime, handler = excluded.handler, description = excluded.description,
+            role = excluded.role, memoryMegabytes = excluded.memoryMegabytes,
+            timeoutSeconds = excluded.timeoutSeconds, environment = excluded.environment,
+            package = excluded.package, codeDigest = excluded.codeDigest, codeSizeBytes = excluded.codeSizeBytes,
+            model = excluded.model, revision = excluded.revision, modifiedAt = excluded.modifiedAt,
+            lineage = excluded.lineage
+        """, try versionArguments(function.latest, of: function.id))
+}
+
+private func raiseVersionCounter(of name: String, to number: Int, in db: Database) throws {
+    try db.run(
+        """
+        INSERT INTO versionCounter (name, lastPublished) VALUES (?, ?)
+        ON CONFLICT (name) DO UPDATE SET lastPublished = max(lastPublished, excluded.lastPublished)
+        """, [name, number])
+}
+
+private func removeFunction(_ id: Function.ID, from db: Database) throws {
+    try db.run("DELETE FROM alias WHERE function = ?", [id.value])
+    try db.run("DELETE FROM version WHERE function = ?", [id.value])
+    try db.run("DELETE FROM function WHERE id = ?", [id.value])
+    guard db.changesCount > 0 else { throw RegistryError.missing(.function(id)) }
+}
+
+private let versionColumns = """
+    (function, number, runtime, handler, description, role, memoryMegabytes, timeoutSeconds, environment, package,
+     codeDigest, codeSizeBytes, model, revision, modifiedAt, lineage)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    """
+
+private func versionArguments(_ version: Version, of function: Function.ID) throws -> StatementArguments {
+    let configuration = version.configuration
+    return [
+        function.value, version.number.column, configuration.runtime.description, freeText(configuration.handler),
+        freeText(configuration.description), freeText(configuration.role), configuration.memoryMegabytes,
+        configuration.timeoutSeconds, try jsonText(configuration.environment), version.package.hex,
+        version.codeDigest.hex, version.codeSizeBytes, version.model?.hex, version.revision,
+        version.modifiedAt.millisecondsSince1970, version.lineage.map(freeText),
+    ]
+}
+
+private func insert(_ version: Version, of function: Function.ID, to db: Database) throws {
+    try db.run(
+        "INSERT INTO version \(versionColumns)", try versionArguments(version, of: function),
+        rules: [
+            .SQLITE_CONSTRAINT_PRIMARYKEY: .conflict(.versionNumber(function, version.number.column)),
+            .SQLITE_CONSTRAINT_FOREIGNKEY: .missing(.function(function)),
+        ])
+    let name = try String.fetchOne(
+        try db.cachedStatement(sql: "SELECT name FROM function WHERE id = ?"), arguments: [function.value])
+    guard let name else { throw RegistryError.missing(.function(function)) }
+    try raiseVersionCounter(of: name, to: version.number.column, in: db)
+}
+
+private func removeVersion(_ number: Int, of function: Function.ID, from db: Database) throws {
+    try db.run(
+        "DELETE FROM version WHERE function = ? AND number = ? AND number > 0", [function.value, number],
+        rules: [.SQLITE_CONSTRAINT_FOREIGNKEY: .conflict(.versionInUse(function, number))])
+    guard db.changesCount > 0 else { throw RegistryError.missing(.version(function, number)) }
+}
+
+private func put(_ alias: Alias, of function: Function.ID, _ change: AliasChange, to db: Database) throws {
+    try db.run(
+        """
+        INSERT INTO alias (function, name, version, additionalVersion, additionalWeight, description, revision)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (function, name) DO UPDATE SET
+            version = excluded.version, additionalVersion = excluded.additionalVersion,
+            additionalWeight = excluded.additionalWeight, description = excluded.description,
+            revision = excluded.revision
+        """,
+        [
+            function.value, alias.name.text, alias.target.version.column, alias.target.additional?.version,
+            alias.target.additional?.weight, freeText(alias.description), alias.revision,
+        ],
+        rules: [.SQLITE_CONSTRAINT_FOREIGNKEY: .conflict(.aliasTarget(function, alias.name))])
+    try insert(change, of: function, to: db)
+}
+
+private func removeAlias(_ alias: AliasName, of function: Function.ID, _ change: AliasChange, from db: Database) throws
+{
+    try db.run("DELETE FROM alias WHERE function = ? AND name = ?", [function.value, alias.text])
+    guard db.changesCount > 0 else { throw RegistryError.missing(.alias(function, alias)) }
+    try insert(change, of: function, to: db)
+}
+
+private func insert(_ change: AliasChange, of function: Function.ID, to db: Database) throws {
+    try db.run(
+        """
+        INSERT INTO aliasChange (function, alias, fromVersion, fromAdditionalVersion, fromAdditionalWeight, toVersion,
+            toAdditionalVersion, toAdditionalWeight, cause, undoes, at, by, why)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        [
+            function.value, change.alias.text, change.from?.version.column, change.from?.additional?.version,
+            change.from?.additional?.weight, change.to?.version.column, change.to?.additional?.version,
+            change.to?.additional?.weight, change.cause.rawValue, change.undoes, change.at.millisecondsSince1970,
+            freeText(change.by), freeText(change.why),
+        ])
+}
+
+// MARK: - Executions
+
+private func insert(_ execution: Execution, to db: Database) throws {
+    do {
+        try db.run(
+            """
+            INSERT INTO execution (id, function, name, functionName, qualifier, version, baseVersion, channels, promote,
+                acceptedAt, status, attempt, startedAt, endedAt, failure, notBefore, publishedVersion, progress)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            [
+                execution.id.text, execution.function.value, execution.name.text, execution.functionName.text,
+                execution.qualifier?.description, execution.version.column, execution.baseVersion?.column,
+                try jsonText(execution.channels.map { ChannelColumn(artifact: $0.artifact.hex, name: $0.name) }),
+                execution.promote?.text, execution.acceptedAt.millisecondsSince1970,
+            ] + state(of: execution))
+    } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_UNIQUE {
+        throw try sequence(of: execution.id, in: db) == nil
+            ? RegistryError.conflict(.executionName(execution.function, execution.name))
+            : RegistryError.conflict(.executionID(execution.id))
+    }
+    let sequence = db.lastInsertedRowID
+    try db.run(
+        "INSERT INTO executionInput (execution, bytes) VALUES (?, ?)", [sequence, Data(execution.input)])
+    try put(result: execution.result, of: sequence, in: db)
+}
+
+private func update(_ execution: Execution, in db: Database) throws {
+    try db.run(
+        """
+        UPDATE execution SET status = ?, attempt = ?, startedAt = ?, endedAt = ?, failure = ?, notBefore = ?,
+            publishedVersion = ?, progress = ?
+        WHERE id = ? AND status IN ('QUEUED', 'RUNNING')
+        """, try state(of: execution) + [execution.id.text])
+    let isUpdated = db.changesCount > 0
+    guard let sequence = try sequence(of: execution.id, in: db) else {
+        throw RegistryError.missing(.execution(execution.id))
+    }
+    guard isUpdated else { throw RegistryError.executionEnded(execution.id) }
+    try put(result: execution.result, of: sequence, in: db)
+}
+
+/// What an update may change, in the order of the statements above.
+private func state(of execution: Execution) throws -> StatementArguments {
+    [
+        execution.status.rawValue, execution.attempt, execution.startedAt?.millisecondsSince1970,
+        execution.endedAt?.millisecondsSince1970, try execution.failure.map { try jsonText(FailureColumn($0)) },
+        execution.notBefore?.millisecondsSince1970, execution.publishedVersion, execution.progress,
+    ]
+}
+
+private func put(result: [UInt8]?, of sequence: Int64, in db: Database) throws {
+    guard let result else { return }
+    try db.run(
+        """
+        INSERT INTO executionResult (execution, bytes) VALUES (?, ?)
+        ON CONFLICT (execution) DO UPDATE SET bytes = excluded.bytes
+        """, [sequence, Data(result)])
+}
+
+private func append(_ events: [ExecutionEvent], to id: Execution.ID, in db: Database) throws {
+    guard let execution = try sequence(of: id, in: db) else { throw RegistryError.missing(.execution(id)) }
+    for event in events {
+        try db.run(
+            """
+            INSERT INTO executionEvent (execution, sequence, kind, at, detail)
+            SELECT ?1, coalesce(max(sequence), 0) + 1, ?2, ?3, ?4 FROM executionEvent WHERE execution = ?1
+            """, [execution, event.kind.rawValue, event.at.millisecondsSince1970, event.detail])
+    }
+}
+
+private func sequence(of id: Execution.ID, in db: Database) throws -> Int64? {
+    try Int64.fetchOne(
+        try db.cachedStatement(sql: "SELECT sequence FROM execution WHERE id = ?"), arguments: [id.text])
+}

@@ -1,0 +1,149 @@
+package import Domain
+internal import Foundation
+internal import GRDB
+
+extension Registry {
+    /// All functions with their versions and aliases. A function's `lastPublished` is its name's version counter.
+    package func load() async throws(RegistryError) -> Snapshot {
+        try await read { db in
+            var counters: [FunctionName: Int] = [:]
+            for row in try Row.fetchAll(db, sql: "SELECT name, lastPublished FROM versionCounter") {
+                let name: String = row["name"]
+                counters[try stored(FunctionName(name), "function name '\(name)'")] = row["lastPublished"]
+            }
+            var latest: [Int64: Version] = [:]
+            var versions: [Int64: [Version]] = [:]
+            for row in try Row.fetchAll(db, sql: "SELECT * FROM version ORDER BY function, number") {
+                let version = try Version(row: row)
+                if version.number == .latest {
+                    latest[row["function"]] = version
+                } else {
+                    versions[row["function"], default: []].append(version)
+                }
+            }
+            var aliases: [Int64: [Alias]] = [:]
+            for row in try Row.fetchAll(db, sql: "SELECT * FROM alias ORDER BY function, name") {
+                aliases[row["function"], default: []].append(try Alias(row: row))
+            }
+            let functions = try Row.fetchAll(db, sql: "SELECT * FROM function ORDER BY id").map { row in
+                let id: Int64 = row["id"]
+                let nameText: String = row["name"]
+                let name = try stored(FunctionName(nameText), "function name '\(nameText)'")
+                return Snapshot.Entry(
+                    function: Function(
+                        id: Function.ID(id), name: name, latest: try stored(latest[id], "function without $LATEST"),
+                        reservedConcurrency: row["reservedConcurrency"], lastPublished: counters[name] ?? 0,
+                        isUpdatedSincePublish: row["isUpdatedSincePublish"],
+                        createdAt: Timestamp(millisecondsSince1970: row["createdAt"])),
+                    versions: versions[id] ?? [], aliases: aliases[id] ?? [])
+            }
+            let idMax = try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'function'")
+            return Snapshot(functions: functions, versionCounters: counters, functionIDMax: idMax ?? 0)
+        }
+    }
+
+    /// Queued and running, in the order in which they were accepted.
+    package func liveExecutions() async throws(RegistryError) -> [ExecutionHead] {
+        try await read { db in
+            // The condition is that of the index `executionLive`, word for word.
+            try Row.fetchAll(
+                db, sql: "SELECT * FROM execution WHERE status IN ('QUEUED', 'RUNNING') ORDER BY sequence"
+            ).map(ExecutionHead.init(row:))
+        }
+    }
+
+    package func execution(_ id: Execution.ID) async throws(RegistryError) -> Execution? {
+        try await read { db in try fetchExecution(db, where: "id = ?", [id.text]) }
+    }
+
+    package func execution(
+        function: Function.ID, name: ExecutionName
+    ) async throws(RegistryError) -> Execution? {
+        try await read { db in
+            try fetchExecution(db, where: "function = ? AND name = ?", [function.value, name.text])
+        }
+    }
+
+    package func executions(_ query: ExecutionQuery) async throws(RegistryError) -> ExecutionPage {
+        try await read { db in
+            var conditions: [String] = []
+            var arguments = StatementArguments()
+            func filter(_ condition: String, _ values: StatementArguments) {
+                conditions.append(condition)
+                arguments += values
+            }
+            func filter(_ column: String, in values: [any DatabaseValueConvertible]) {
+                let marks = Array(repeating: "?", count: values.count).joined(separator: ", ")
+                filter("\(column) IN (\(marks))", StatementArguments(values))
+            }
+            if let function = query.function { filter("function = ?", [function.value]) }
+            if let name = query.name { filter("name = ?", [name.text]) }
+            if let qualifier = query.qualifier { filter("qualifier = ?", [qualifier.description]) }
+            if let versions = query.versions { filter("version", in: versions.map(\.column)) }
+            if let statuses = query.statuses { filter("status", in: statuses.map(\.rawValue).sorted()) }
+            if let after = query.acceptedAfter { filter("acceptedAt >= ?", [after.millisecondsSince1970]) }
+            if let before = query.acceptedBefore { filter("acceptedAt <= ?", [before.millisecondsSince1970]) }
+            if let marker = query.after { filter(query.isNewestFirst ? "sequence < ?" : "sequence > ?", [marker]) }
+            let limit = max(0, query.limit)
+            let rows = try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT * FROM execution \(conditions.isEmpty ? "" : "WHERE " + conditions.joined(separator: " AND "))
+                    ORDER BY sequence \(query.isNewestFirst ? "DESC" : "ASC") LIMIT ?
+                    """, arguments: arguments + [limit + 1])
+            let page = rows.prefix(limit)
+            return ExecutionPage(
+                executions: try page.map(ExecutionHead.init(row:)),
+                next: rows.count > limit ? page.last.map { $0["sequence"] } : nil)
+        }
+    }
+
+    /// Events of an execution; `after` is the sequence number of the last one already seen.
+    package func events(
+        of execution: Execution.ID, isNewestFirst: Bool = false, after: Int? = nil, limit: Int = 1000
+    ) async throws(RegistryError) -> [ExecutionEvent] {
+        try await read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT executionEvent.* FROM executionEvent
+                    JOIN execution ON execution.sequence = executionEvent.execution
+                    WHERE execution.id = ? AND executionEvent.sequence \(isNewestFirst ? "<" : ">") ?
+                    ORDER BY executionEvent.sequence \(isNewestFirst ? "DESC" : "ASC") LIMIT ?
+                    """, arguments: [execution.text, after ?? (isNewestFirst ? Int.max : 0), max(0, limit)]
+            ).map(ExecutionEvent.init(row:))
+        }
+    }
+
+    /// The changes of an alias, also of one that was deleted, also when its function was.
+    package func aliasHistory(
+        function: Function.ID, alias: AliasName, isNewestFirst: Bool = true, limit: Int = 100
+    ) async throws(RegistryError) -> [AliasChange] {
+        try await read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT * FROM aliasChange WHERE function = ? AND alias = ?
+                    ORDER BY sequence \(isNewestFirst ? "DESC" : "ASC") LIMIT ?
+                    """, arguments: [function.value, alias.text, max(0, limit)]
+            ).map(AliasChange.init(row:))
+        }
+    }
+}
+
+private func fetchExecution(_ db: Database, where condition: String, _ arguments: StatementArguments) throws
+    -> Execution?
+{
+    let row = try Row.fetchOne(
+        db,
+        sql: """
+            SELECT execution.*, executionInput.bytes AS input, executionResult.bytes AS result FROM execution
+            JOIN executionInput ON executionInput.execution = sequence
+            LEFT JOIN executionResult ON executionResult.execution = sequence
+            WHERE \(condition)
+            """, arguments: arguments)
+    guard let row else { return nil }
+    let result: Data? = row["result"]
+    return Execution(
+        head: try ExecutionHead(row: row), input: Array(row["input"] as Data), result: result.map { Array($0) })
+}

@@ -1,0 +1,127 @@
+internal import GRDB
+
+/// The schema, as numbered migrations. One that was released never changes; a change is a new one.
+///
+/// `$LATEST` is version 0 of its function. Times are milliseconds since 1970, digests hexadecimal text.
+func makeMigrator() -> DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("1") { db in
+        try db.execute(
+            sql: """
+                -- AUTOINCREMENT remembers the highest id ever stored, so that ids are never reused.
+                CREATE TABLE function (
+                    id INTEGER PRIMARY KEY AUTOINCREMENT,
+                    name TEXT NOT NULL UNIQUE,
+                    reservedConcurrency INTEGER,
+                    isUpdatedSincePublish INTEGER NOT NULL,
+                    createdAt INTEGER NOT NULL
+                ) STRICT;
+
+                -- The highest version number ever published under a name. Outlives the function.
+                CREATE TABLE versionCounter (
+                    name TEXT PRIMARY KEY,
+                    lastPublished INTEGER NOT NULL
+                ) STRICT, WITHOUT ROWID;
+
+                CREATE TABLE version (
+                    function INTEGER NOT NULL REFERENCES function(id),
+                    number INTEGER NOT NULL,
+                    runtime TEXT NOT NULL,
+                    handler TEXT NOT NULL,
+                    description TEXT NOT NULL,
+                    role TEXT NOT NULL,
+                    memoryMegabytes INTEGER NOT NULL,
+                    timeoutSeconds INTEGER NOT NULL,
+                    environment TEXT NOT NULL,
+                    package TEXT NOT NULL,
+                    codeDigest TEXT NOT NULL,
+                    codeSizeBytes INTEGER NOT NULL,
+                    model TEXT,
+                    revision TEXT NOT NULL,
+                    modifiedAt INTEGER NOT NULL,
+                    lineage TEXT,
+                    PRIMARY KEY (function, number)
+                ) STRICT, WITHOUT ROWID;
+
+                CREATE TABLE alias (
+                    function INTEGER NOT NULL,
+                    name TEXT NOT NULL,
+                    version INTEGER NOT NULL,
+                    additionalVersion INTEGER,
+                    additionalWeight REAL,
+                    description TEXT NOT NULL,
+                    revision TEXT NOT NULL,
+                    PRIMARY KEY (function, name),
+                    FOREIGN KEY (function, version) REFERENCES version(function, number),
+                    FOREIGN KEY (function, additionalVersion) REFERENCES version(function, number)
+                ) STRICT, WITHOUT ROWID;
+                CREATE INDEX aliasVersion ON alias(function, version);
+                CREATE INDEX aliasAdditionalVersion ON alias(function, additionalVersion);
+
+                -- Append-only. No reference to the function, which it outlives.
+                CREATE TABLE aliasChange (
+                    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+                    function INTEGER NOT NULL,
+                    alias TEXT NOT NULL,
+                    fromVersion INTEGER,
+                    fromAdditionalVersion INTEGER,
+                    fromAdditionalWeight REAL,
+                    toVersion INTEGER,
+                    toAdditionalVersion INTEGER,
+                    toAdditionalWeight REAL,
+                    cause TEXT NOT NULL,
+                    undoes INTEGER,
+                    at INTEGER NOT NULL,
+                    by TEXT NOT NULL,
+                    why TEXT NOT NULL
+                ) STRICT;
+                CREATE INDEX aliasChangeAlias ON aliasChange(function, alias);
+
+                -- Outlives its function. `sequence` is the order of acceptance and the marker of pages.
+                CREATE TABLE execution (
+                    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+                    id TEXT NOT NULL UNIQUE,
+                    function INTEGER NOT NULL,
+                    name TEXT NOT NULL,
+                    functionName TEXT NOT NULL,
+                    qualifier TEXT,
+                    version INTEGER NOT NULL,
+                    baseVersion INTEGER,
+                    channels TEXT NOT NULL,
+                    promote TEXT,
+                    acceptedAt INTEGER NOT NULL,
+                    status TEXT NOT NULL,
+                    attempt INTEGER NOT NULL,
+                    startedAt INTEGER,
+                    endedAt INTEGER,
+                    failure TEXT,
+                    notBefore INTEGER,
+                    publishedVersion INTEGER,
+                    progress TEXT,
+                    UNIQUE (function, name)
+                ) STRICT;
+                CREATE INDEX executionFunction ON execution(function);
+                CREATE INDEX executionLive ON execution(sequence) WHERE status IN ('QUEUED', 'RUNNING');
+
+                -- Large values apart, so that an update of the state does not rewrite them.
+                CREATE TABLE executionInput (
+                    execution INTEGER PRIMARY KEY REFERENCES execution(sequence) ON DELETE CASCADE,
+                    bytes BLOB NOT NULL
+                ) STRICT;
+                CREATE TABLE executionResult (
+                    execution INTEGER PRIMARY KEY REFERENCES execution(sequence) ON DELETE CASCADE,
+                    bytes BLOB NOT NULL
+                ) STRICT;
+
+                CREATE TABLE executionEvent (
+                    execution INTEGER NOT NULL REFERENCES execution(sequence) ON DELETE CASCADE,
+                    sequence INTEGER NOT NULL,
+                    kind TEXT NOT NULL,
+                    at INTEGER NOT NULL,
+                    detail TEXT NOT NULL,
+                    PRIMARY KEY (execution, sequence)
+                ) STRICT, WITHOUT ROWID;
+                """)
+    }
+    return migrator
+}
