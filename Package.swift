@@ -32,5 +32,10 @@ let package = Package(
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
         .target(name: "JSON", dependencies: ["CJansson"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+        // The system's sources of llhttp (package node-llhttp), included from one-line files.
+        .target(name: "CLLHTTP", cSettings: [.define("LLHTTP_STRICT_MODE", to: "1")]),
+        .target(name: "HTTP", dependencies: ["CLLHTTP", "Domain", "Loop"], swiftSettings: settings),
+        .testTarget(
+            name: "HTTPTests", dependencies: ["Domain", "HTTP", "Loop", "TestSupport"], swiftSettings: settings),
     ]
 )
