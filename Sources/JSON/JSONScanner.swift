@@ -178,6 +178,16 @@ package struct JSONScanner {
                     i &+= 1
                 }
                 if i == count { return nil }
+                // Runs of three-byte characters (most of the world's scripts outside Europe) at one go.
+                while current & 0xF0 == 0xE0, i &+ 4 <= count {
+                    let sequence = UInt32(bigEndian: base.loadUnaligned(fromByteOffset: i, as: UInt32.self))
+                    guard Self.isThreeByteCharacter(sequence) else { break }
+                    i &+= 3
+                    current = UInt8(truncatingIfNeeded: sequence)
+                }
+                if current >= 0x20, current < 0x80, current != UInt8(ascii: "\""), current != UInt8(ascii: "\\") {
+                    continue
+                }
                 i &+= 1
                 if current == UInt8(ascii: "\"") {
                     state = stringIsKey ? .colon : .afterValue
@@ -383,6 +393,14 @@ package struct JSONScanner {
         default: return false
         }
         return true
+    }
+
+    /// True if the upper three of four bytes are a whole character from U+0800 to U+FFFF, surrogates excepted.
+    @inline(__always)
+    private static func isThreeByteCharacter(_ sequence: UInt32) -> Bool {
+        guard sequence & 0xF0C0_C000 == 0xE080_8000 else { return false }
+        let high = sequence & 0x0F20_0000  // the upper five bits of the code point: 0 is overlong, 11011 a surrogate
+        return high != 0 && high != 0x0D20_0000
     }
 
     /// True if any of eight bytes is a quote, a backslash, a control character or not ASCII. (The usual "has a zero
