@@ -42,7 +42,7 @@ let package = Package(
         .target(
             name: "Workers", dependencies: ["Artifacts", "Domain", "HTTP", "JSON", "Loop"], swiftSettings: settings),
         .target(
-            name: "Dispatch",
+            name: "Dispatching",
             dependencies: ["Artifacts", "Domain", "JSON", "Loop", "Management", "Registry", "Scheduling", "Workers"],
             swiftSettings: settings),
         .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict),
@@ -51,5 +51,10 @@ let package = Package(
             name: "TestSupport", dependencies: ["Domain", "Loop"], path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "ArtifactsTests", dependencies: ["Artifacts", "Domain"], swiftSettings: settings),
+        .testTarget(
+            name: "RegistryTests", dependencies: ["Domain", "Registry", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: settings),
+        .testTarget(name: "SchedulingTests", dependencies: ["Domain", "Scheduling"], swiftSettings: strict),
     ]
 )

@@ -1,3 +1,4 @@
+internal import Domain
 package import Loop
 
 /// What a connection tells about its requests. Every call comes on the loop's thread, in this order for each request: head,

@@ -46,7 +46,8 @@ package struct HTTPLimits: Sendable {
 
     /// How often deadlines are looked at.
     var tick: Interval {
-        let shortest = [headTimeout, bodyIdleTimeout, keepAliveIdleTimeout, writeStallTimeout, lingerTimeout]
+        let shortest =
+            [headTimeout, bodyIdleTimeout, keepAliveIdleTimeout, writeStallTimeout, lingerTimeout]
             .compactMap { $0?.nanoseconds }.min() ?? .max
         return Interval(nanoseconds: min(1_000_000_000, max(5_000_000, shortest / 4)))
     }

@@ -323,7 +323,8 @@ enum SecondOpinion {
             guard llhttp_execute(parser, start, request.byteCount) == HPE_PAUSED else { return false }
             let read = UnsafePointer(llhttp_get_error_pos(parser)!) - start
             let isChunked = parser.pointee.flags & UInt16(F_CHUNKED.rawValue) != 0
-            let length = parser.pointee.flags & UInt16(F_CONTENT_LENGTH.rawValue) != 0
+            let length =
+                parser.pointee.flags & UInt16(F_CONTENT_LENGTH.rawValue) != 0
                 ? Int(truncatingIfNeeded: parser.pointee.content_length) : nil
             return read == request.byteCount && isChunked == request.isChunked && length == request.contentLength
                 && Int(parser.pointee.http_minor) == request.minorVersion

@@ -103,10 +103,18 @@ extension JSONValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Expre
     package init(floatLiteral value: Double) { self = .real(value) }
     package init(stringLiteral value: String) { self = .string(value) }
     package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-    package init(dictionaryLiteral elements: (String, JSONValue)...) {
-        var object = JSONObject()
-        for (key, value) in elements { object[key] = value }
-        self = .object(object)
+    package init(dictionaryLiteral elements: (String, JSONValue)...) { self = .object(JSONObject(elements)) }
+}
+
+extension JSONObject: ExpressibleByDictionaryLiteral {
+    package typealias Key = String
+    package typealias Value = JSONValue
+    package init(dictionaryLiteral elements: (String, JSONValue)...) { self.init(elements) }
+
+    /// Of equal keys the last wins, at the place of the first.
+    package init(_ elements: [(String, JSONValue)]) {
+        self.init()
+        for (key, value) in elements { self[key] = value }
     }
 }
 
@@ -120,13 +128,13 @@ package struct JSONObject: Hashable, Sendable {
 
     package private(set) var entries: [Entry] = []
     /// Position by key, kept only once a linear search would be slow.
-    private var positions: [Key: Int]?
+    private var positions: [ScalarKey: Int]?
 
     private static let linearSearchMax = 12
 
-    private struct Key: Hashable {
+    private struct ScalarKey: Hashable {
         let text: String
-        static func == (left: Key, right: Key) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+        static func == (left: ScalarKey, right: ScalarKey) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
         func hash(into hasher: inout Hasher) {
             var text = text
             text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
@@ -163,7 +171,7 @@ package struct JSONObject: Hashable, Sendable {
     package func hash(into hasher: inout Hasher) { hasher.combine(count) }
 
     private func position(of key: String) -> Int? {
-        if let positions { return positions[Key(text: key)] }
+        if let positions { return positions[ScalarKey(text: key)] }
         return entries.firstIndex { $0.key.utf8.elementsEqual(key.utf8) }
     }
 
@@ -171,7 +179,7 @@ package struct JSONObject: Hashable, Sendable {
     private mutating func append(_ key: String, _ value: JSONValue) {
         entries.append(Entry(key: key, value: value))
         if positions != nil {
-            positions![Key(text: key)] = entries.count - 1
+            positions![ScalarKey(text: key)] = entries.count - 1
         } else {
             indexIfLarge()
         }
@@ -179,6 +187,6 @@ package struct JSONObject: Hashable, Sendable {
 
     private mutating func indexIfLarge() {
         guard entries.count > Self.linearSearchMax else { return }
-        positions = Dictionary(uniqueKeysWithValues: entries.enumerated().map { (Key(text: $1.key), $0) })
+        positions = Dictionary(uniqueKeysWithValues: entries.enumerated().map { (ScalarKey(text: $1.key), $0) })
     }
 }

@@ -24,6 +24,11 @@ package final class Catalog {
     package struct Route {
         package let function: Function
         package let version: Version
+
+        package init(function: Function, version: Version) {
+            self.function = function
+            self.version = version
+        }
     }
 
     package private(set) var entries: [FunctionName: Entry] = [:]

@@ -1,4 +1,4 @@
-internal import Artifacts
+package import Artifacts
 package import Domain
 internal import Loop
 internal import Registry
@@ -157,7 +157,7 @@ extension Management {
     }
 
     /// A stored manifest all of whose files are stored.
-    func manifest(_ digest: Digest) async throws(ManagementError) -> Manifest {
+    package func manifest(_ digest: Digest) async throws(ManagementError) -> Manifest {
         try await stored { store throws(ArtifactError) in
             let manifest = try store.manifest(digest)
             let missing = store.missing(in: manifest)

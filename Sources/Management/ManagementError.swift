@@ -26,3 +26,30 @@ package enum ManagementError: Error, Sendable {
     /// Too many management requests wait for each other.
     case overloaded(limit: Int)
 }
+
+extension ManagementError: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .functionNotFound(let name, let qualifier): "Function not found: \(ARN.function(name, qualifier))"
+        case .functionExists(let name): "Function already exist: \(name)"
+        case .versionNotFound(let name, let version):
+            "Function not found: \(ARN.function(name, .version(version)))"
+        case .aliasNotFound(let name, let alias): "Cannot find alias arn: \(ARN.function(name, .alias(alias)))"
+        case .aliasExists(let name, let alias): "Alias already exists: \(ARN.function(name, .alias(alias)))"
+        case .executionNotFound(let id): "Execution not found: \(id)"
+        case .executionExists(let name):
+            "The execution name '\(name)' was used before, for another event"
+        case .versionInUse(let name, let version, let alias):
+            "Version \(version) of \(name) is in use by its alias '\(alias)'"
+        case .latestCannotBeDeleted: "$LATEST version cannot be deleted without deleting the function."
+        case .revisionMismatch: "The revision id is not that of the latest update"
+        case .codeDigestMismatch(let given, let current): "The code's SHA-256 is \(current), not \(given)"
+        case .invalid(let text): text
+        case .artifact(let error): "\(error)"
+        case .registry(let error): "\(error)"
+        case .nothingToRollBack(let name, let alias):
+            "Alias '\(alias)' of \(name) has no earlier change to undo; nothing was changed"
+        case .overloaded(let limit): "\(limit) requests are waiting already"
+        }
+    }
+}

@@ -1,6 +1,5 @@
 package import Domain
 package import Management
-package import Workers
 
 /// One synchronous invocation, as an API hands it in.
 package struct InvocationRequest {

@@ -1,4 +1,5 @@
-package import Domain
+internal import Domain
+internal import Scheduling
 
 /// Counters since the host started, and their Prometheus form. Lives on the loop.
 package final class Metrics {

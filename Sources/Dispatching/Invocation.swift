@@ -1,4 +1,5 @@
-package import Domain
+internal import Domain
+internal import Management
 internal import Scheduling
 internal import Workers
 

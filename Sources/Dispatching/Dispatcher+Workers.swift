@@ -1,4 +1,4 @@
-package import Domain
+internal import Domain
 internal import Loop
 internal import Scheduling
 package import Workers
@@ -53,7 +53,8 @@ extension Dispatcher: WorkerOwner {
     package func worker(_ worker: any Worker, wrote line: [UInt8], request: String?) {
         guard let live = workers[WorkerID(worker.id)], let entry = pools.entries[live.pool] else { return }
         if live.readyAt == nil { live.initLog.append(line) }
-        if let request, let invocation = live.running.lazy.compactMap({ $0 }).first(where: { $0.requestID == request }) {
+        if let request, let invocation = live.running.lazy.compactMap({ $0 }).first(where: { $0.requestID == request })
+        {
             invocation.log(line)
         }
         logs.append(

@@ -25,7 +25,8 @@ extension Invocation {
             log(Array("\(requestID) Task timed out after \(seconds) seconds".utf8))
             result = .functionError(
                 FunctionErrorBody.make(
-                    FunctionErrorBody.timedOut, "RequestId: \(requestID) Error: Task timed out after \(seconds) seconds"))
+                    FunctionErrorBody.timedOut, "RequestId: \(requestID) Error: Task timed out after \(seconds) seconds"
+                ))
         case .failed(.exited(let exit)):
             result = .functionError(FunctionErrorBody.exited(exit, requestID: requestID))
         case .failed(.protocolViolation(let text)):
@@ -93,7 +94,8 @@ extension Invocation {
     private func report(_ timing: InvocationTiming) -> String {
         let run = timing.run.milliseconds
         var text = "REPORT RequestId: \(requestID)\tDuration: \(Self.twoDecimals(run)) ms"
-        text += "\tBilled Duration: \(Int(run.rounded(.up))) ms\tMemory Size: \(version.configuration.memoryMegabytes) MB"
+        text +=
+            "\tBilled Duration: \(Int(run.rounded(.up))) ms\tMemory Size: \(version.configuration.memoryMegabytes) MB"
         text += "\tQueue Duration: \(Self.twoDecimals(timing.queue.milliseconds)) ms\t"
         if let initialization = timing.initialization {
             text += "Init Duration: \(Self.twoDecimals(initialization.milliseconds)) ms\t"
@@ -128,7 +130,7 @@ enum FunctionErrorBody {
     static let timedOut = "Sandbox.Timedout"
 
     static func make(_ type: String, _ message: String) -> [UInt8] {
-        JSONValue.object(["errorType": .string(type), "errorMessage": .string(message)]).encoded()
+        (["errorType": .string(type), "errorMessage": .string(message)] as JSONValue).encoded()
     }
 
     static func exited(_ exit: WorkerExit, requestID: String) -> [UInt8] {

@@ -1,0 +1,224 @@
+internal import Domain
+internal import JSON
+internal import Loop
+internal import Management
+internal import Registry
+internal import Workers
+
+/// From the outcome of an attempt to the execution's end, or its next attempt.
+extension Executions {
+    func ended(_ execution: Live, _ stored: Execution, _ outcome: InvocationOutcome) {
+        guard !execution.isEnding else { return leaveWindow(execution) }
+        loop.spawn { [self] in
+            await settle(execution, stored, outcome)
+            leaveWindow(execution)
+        }
+    }
+
+    private func settle(_ execution: Live, _ stored: Execution, _ outcome: InvocationOutcome) async {
+        switch outcome.result {
+        case .success(let body, _):
+            if let trained = trainedFunction(of: stored) {
+                await publish(execution, stored, trained, answer: body)
+            } else {
+                await succeed(execution, body)
+            }
+        case .functionError(let body):
+            await attemptFailed(execution, stored, body)
+        case .refused(.noConcurrency):
+            await fail(
+                execution, .failed,
+                .init(type: "Roost.ZeroReservedConcurrency", message: "The function's reserved concurrency is 0"))
+        case .refused(.shuttingDown):
+            break
+        case .refused:
+            // Nothing ran: again in a while, without counting.
+            await delay(execution, by: .seconds(1), events: [])
+        }
+    }
+
+    private func trainedFunction(of stored: Execution) -> FunctionName? {
+        management.catalog.entry(stored.function)?.version(stored.version)?.configuration.settings.trains
+    }
+
+    // MARK: - Success
+
+    private func succeed(_ execution: Live, _ result: [UInt8]) async {
+        await end(execution, .succeeded) { update in update.result = result }
+    }
+
+    private func publish(_ execution: Live, _ stored: Execution, _ trained: FunctionName, answer: [UInt8]) async {
+        let id = stored.id
+        let model: Digest
+        do {
+            model = try await placement.collectOutput(of: id)
+        } catch {
+            return await fail(execution, .failed, .init(type: "Roost.TrainingOutput", message: error.description))
+        }
+        // A stop may have come while the files were stored.
+        guard !execution.isEnding else { return }
+        execution.isEnding = true
+        let progress = takeProgress(execution)
+        let now = EventLoop.wallClock
+        var head = execution.head
+        head.status = .succeeded
+        head.endedAt = now
+        do throws(ManagementError) {
+            _ = try await management.publishTrained(
+                trained, base: stored.baseVersion ?? .latest, model: model, promote: stored.promote,
+                by: "execution \(id)", lineage: lineage(of: stored, head, model: model, answer: answer)
+            ) { number in
+                head.publishedVersion = number
+                var update = head.update
+                update.result = answer
+                let published = JSONValue.object(["version": .integer(Int64(number))]).text()
+                return progress + [
+                    .updateExecution(update),
+                    .addEvents(
+                        id,
+                        [
+                            .init(kind: .published, at: now, detail: published),
+                            .init(kind: .ended, at: now, detail: head.endDetail),
+                        ]),
+                ]
+            }
+        } catch {
+            execution.isEnding = false
+            if case .registry(.executionEnded) = error { return forget(execution) }
+            return await fail(execution, .failed, .init(type: "Roost.Publish", message: error.description))
+        }
+        execution.head = head
+        forget(execution)
+    }
+
+    /// Where a trained version comes from. docs/ARCHITECTURE.md lists the keys.
+    private func lineage(of stored: Execution, _ head: ExecutionHead, model: Digest, answer: [UInt8]) -> String {
+        var lineage: JSONObject = [
+            "execution": .string(stored.id.text),
+            "attempt": .integer(Int64(head.attempt)),
+            "base": .string((stored.baseVersion ?? .latest).description),
+            "model": .string(model.description),
+        ]
+        if let code = management.catalog.entry(stored.function)?.version(stored.version) {
+            lineage["trainingPackage"] = .string(code.package.description)
+            lineage["trainingVersion"] = .string(stored.version.description)
+        }
+        var channels = JSONObject()
+        for channel in stored.channels { channels[channel.name] = .string(channel.artifact.description) }
+        lineage["channels"] = .object(channels)
+        if var event = (try? JSONValue.parse(stored.input))?.objectValue {
+            event[TrainingDirectives.key] = nil
+            lineage["hyperparameters"] = .object(event)
+        }
+        if let metrics = (try? JSONValue.parse(answer))?["metrics"] { lineage["metrics"] = metrics }
+        return JSONValue.object(lineage).text()
+    }
+
+    // MARK: - Failure
+
+    private func attemptFailed(_ execution: Live, _ stored: Execution, _ body: [UInt8]) async {
+        let failure = Execution.Failure(functionError: body)
+        let now = EventLoop.wallClock
+        let detail: JSONValue = [
+            "attempt": .integer(Int64(execution.head.attempt)), "errorType": .string(failure.type),
+            "errorMessage": .string(failure.message),
+        ]
+        let event = ExecutionEvent(kind: .attemptEnded, at: now, detail: detail.text())
+        // A training that failed is not run again: hours of it would be lost twice.
+        let delays = trainedFunction(of: stored) == nil ? settings.retryDelays : []
+        let failures = await failureCount(stored.id)
+        guard let failures, failures < delays.count else {
+            let status: Execution.Status = failure.type == FunctionErrorBody.timedOut ? .timedOut : .failed
+            return await fail(execution, status, failure, events: [event])
+        }
+        // Up to a tenth more, so that what failed together does not come back together.
+        let pause = delays[failures].seconds * Double.random(in: 1...1.1)
+        await delay(execution, by: .seconds(pause), events: [event])
+    }
+
+    /// Attempts that failed before, those cut off by the host's end not counted; `nil` when it cannot be read.
+    private func failureCount(_ id: Execution.ID) async -> Int? {
+        let events = try? await events(of: id, newestFirst: false, after: nil, limit: 10_000)
+        return events?.count { $0.kind == .attemptEnded }
+    }
+
+    private func delay(_ execution: Live, by pause: Interval, events: [ExecutionEvent]) async {
+        let at = EventLoop.wallClock.millisecondsSince1970 + pause.nanoseconds / 1_000_000
+        execution.head.status = .queued
+        execution.head.notBefore = Timestamp(millisecondsSince1970: at)
+        var changes: [Change] = [.updateExecution(execution.head.update)]
+        if !events.isEmpty { changes.append(.addEvents(execution.head.id, events)) }
+        do throws(ManagementError) { try await commit(changes) } catch { failedToStore(execution, error) }
+        if !execution.isEnding { enqueue(execution.head) }
+    }
+
+    func fail(
+        _ execution: Live, _ status: Execution.Status, _ failure: Execution.Failure, events: [ExecutionEvent] = []
+    ) async {
+        await end(execution, status, events: events) { update in update.failure = failure }
+    }
+
+    // MARK: - The end
+
+    private func end(
+        _ execution: Live, _ status: Execution.Status, events: [ExecutionEvent] = [],
+        _ complete: (inout Execution) -> Void
+    ) async {
+        guard !execution.isEnding else { return }
+        execution.isEnding = true
+        let progress = takeProgress(execution)
+        execution.head.status = status
+        execution.head.endedAt = EventLoop.wallClock
+        var update = execution.head.update
+        complete(&update)
+        execution.head.failure = update.failure
+        let ended = ExecutionEvent(kind: .ended, at: execution.head.endedAt!, detail: execution.head.endDetail)
+        do throws(ManagementError) {
+            try await commit(
+                progress + [.updateExecution(update), .addEvents(execution.head.id, events + [ended])])
+        } catch {
+            // It stays as the registry has it, and is taken up again at the next start.
+            failedToStore(execution, error)
+        }
+        forget(execution)
+    }
+
+    private func forget(_ execution: Live) {
+        let id = execution.head.id
+        live[id] = nil
+        loop.spawn { [placement] in await placement.discardScratch(of: id) }
+    }
+}
+
+extension ExecutionHead {
+    /// For `Change.updateExecution`, which writes what can change and looks at the id only.
+    var update: Execution {
+        Execution(
+            id: id, name: name, function: function, functionName: functionName, qualifier: qualifier, version: version,
+            input: [], baseVersion: baseVersion, channels: channels, promote: promote, acceptedAt: acceptedAt,
+            status: status, attempt: attempt, startedAt: startedAt, endedAt: endedAt, result: nil, failure: failure,
+            notBefore: notBefore, publishedVersion: publishedVersion, progress: progress)
+    }
+
+    /// The detail of the `ended` event.
+    var endDetail: String {
+        var detail: JSONObject = ["status": .string(status.rawValue)]
+        if let failure {
+            detail["errorType"] = .string(failure.type)
+            detail["errorMessage"] = .string(failure.message)
+        }
+        if let publishedVersion { detail["version"] = .integer(Int64(publishedVersion)) }
+        return JSONValue.object(detail).text()
+    }
+}
+
+extension Execution.Failure {
+    /// From a function's error object; one that cannot be read is kept as it is.
+    init(functionError body: [UInt8]) {
+        let value = try? JSONValue.parse(body)
+        self.init(
+            type: value?["errorType"]?.stringValue ?? "Unhandled",
+            message: value?["errorMessage"]?.stringValue ?? "The function reported an error",
+            data: String(decoding: body, as: UTF8.self))
+    }
+}

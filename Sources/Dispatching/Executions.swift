@@ -1,0 +1,395 @@
+package import Domain
+internal import JSON
+package import Loop
+package import Management
+package import Registry
+package import Workers
+
+/// Asynchronous invocations: accepted onto the disk, run, retried, stopped, and resumed after the host was killed.
+/// Lives on the loop.
+///
+/// The registry has the truth; memory has the heads of those that have not ended. An execution is
+///
+///     waiting  -> running   a slot of the window is free and its time has come; its event is read from the registry
+///     running  -> waiting   the attempt failed and another is allowed, or nothing could be started
+///     running  -> ended     in one commit with all that its end brings (for a training: the new version)
+///     waiting, running -> ended   by `stop`, which is on the disk before the worker hears of it
+///
+/// Invariants:
+/// 1. What `accept` answered is on the disk.
+/// 2. The registry refuses to change an execution that has ended. So of a stop and a finish that race, the one whose
+///    commit comes first holds, and what was to be committed with the other is not.
+/// 3. An attempt that was cut off by the host's end is followed by another one, which is not counted as a retry.
+package final class Executions {
+    package struct Settings: Sendable {
+        /// Pauses before the retries of an execution that is no training; their number is the number of retries.
+        package var retryDelays = [Interval.seconds(60), .seconds(120)]
+        /// From SIGTERM to SIGKILL of a worker whose execution was stopped, and at the host's shutdown.
+        package var stopGrace = Interval.seconds(30)
+        /// Executions that are with the scheduler at the same time, running or queued there; the others wait here.
+        package var windowMax = 256
+        /// Executions that have not ended; more are refused.
+        package var liveMax = 1_000_000
+        /// How often progress is written to the disk.
+        package var progressInterval = Interval.milliseconds(250)
+        /// Reports kept between two writes; more are dropped, the oldest first.
+        package var progressPendingMax = 64
+
+        package init() {}
+    }
+
+    /// One execution that has not ended.
+    final class Live {
+        var head: ExecutionHead
+        var isRunning = false
+        /// Its end is being committed, or it was stopped: what still comes from its worker is dropped.
+        var isEnding = false
+        var progress: [(at: Timestamp, report: [UInt8])] = []
+        var droppedReports = 0
+
+        init(head: ExecutionHead) { self.head = head }
+    }
+
+    let loop: EventLoop
+    let registry: Registry
+    let management: Management
+    let dispatcher: Dispatcher
+    let placement: any Placement
+    let settings: Settings
+    /// For failures that nobody waits to hear of.
+    let report: (String) -> Void
+
+    var live: [Execution.ID: Live] = [:]
+    /// Those that wait for a slot of the window, in order of acceptance.
+    private var waiting: [Execution.ID] = []
+    private var waitingStart = 0
+    /// Those that wait for their time.
+    private var delayed: [(at: Timestamp, id: Execution.ID)] = []
+    private var inWindow = 0
+    private var delayTimer: LoopTimer?
+    private var progressTimer: LoopTimer?
+    private var isShuttingDown = false
+
+    package init(
+        loop: EventLoop, registry: Registry, management: Management, dispatcher: Dispatcher,
+        placement: any Placement, settings: Settings = Settings(), report: @escaping (String) -> Void
+    ) {
+        self.loop = loop
+        self.registry = registry
+        self.management = management
+        self.dispatcher = dispatcher
+        self.placement = placement
+        self.settings = settings
+        self.report = report
+        delayTimer = LoopTimer(loop: loop) { [unowned self] in
+            delayTimerFired()
+        }
+        progressTimer = LoopTimer(loop: loop) { [unowned self] in storeProgress() }
+        dispatcher.onProgress = { [unowned self] id, report in progressed(id, report) }
+    }
+
+    // MARK: - Accepting
+
+    /// Stores an execution; it is on the disk when this returns.
+    ///
+    /// The same name with the same event is the same execution: it is answered as it is, and nothing new happens.
+    package func accept(
+        _ request: ExecutionRequest
+    ) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool) {
+        guard live.count < settings.liveMax else { throw .overloaded(limit: settings.liveMax) }
+        let function = request.route.function
+        var directives: TrainingDirectives?
+        var base: VersionNumber?
+        if let trained = request.route.version.configuration.settings.trains {
+            do throws(TrainingDirectives.Invalid) {
+                directives = try TrainingDirectives(event: request.payload)
+            } catch {
+                throw .invalid(error.description)
+            }
+            // Resolved once: all attempts start from the same version, wherever an alias moves meanwhile.
+            base = try management.catalog.route(trained, directives!.base).version.number
+            for channel in directives!.channels {
+                do throws(ManagementError) {
+                    _ = try await management.manifest(channel.artifact)
+                } catch .artifact(let error) {
+                    throw .invalid("channel '\(channel.name)': \(error)")
+                }
+            }
+        }
+        let id = Execution.ID(UniqueID.random())
+        let name = request.name ?? ExecutionName(id.text)!
+        let now = EventLoop.wallClock
+        let execution = Execution(
+            id: id, name: name, function: function.id, functionName: function.name, qualifier: request.qualifier,
+            version: request.route.version.number, input: request.payload, baseVersion: base,
+            channels: directives?.channels ?? [], promote: directives?.promote, acceptedAt: now)
+        do throws(RegistryError) {
+            try await registry.commit([
+                .addExecution(execution), .addEvents(id, [ExecutionEvent(kind: .accepted, at: now)]),
+            ])
+        } catch .conflict(.executionName) {
+            return (try await existing(function.id, name, payload: request.payload), false)
+        } catch {
+            throw .registry(error)
+        }
+        let head = ExecutionHead(execution)
+        live[id] = Live(head: head)
+        waiting.append(id)
+        startWaiting()
+        return (head, true)
+    }
+
+    private func existing(
+        _ function: Function.ID, _ name: ExecutionName, payload: [UInt8]
+    ) async throws(ManagementError) -> ExecutionHead {
+        let stored = try await read { registry throws(RegistryError) in
+            try await registry.execution(function: function, name: name)
+        }
+        guard let stored, stored.input == payload else { throw .executionExists(name) }
+        return ExecutionHead(stored)
+    }
+
+    // MARK: - Reading
+
+    /// - Throws: `executionNotFound`.
+    package func execution(_ id: Execution.ID) async throws(ManagementError) -> Execution {
+        let stored = try await read { registry throws(RegistryError) in try await registry.execution(id) }
+        guard let stored else { throw .executionNotFound(id.text) }
+        return stored
+    }
+
+    package func list(_ query: ExecutionQuery) async throws(ManagementError) -> ExecutionPage {
+        try await read { registry throws(RegistryError) in try await registry.executions(query) }
+    }
+
+    package func events(
+        of id: Execution.ID, newestFirst: Bool, after: Int?, limit: Int
+    ) async throws(ManagementError) -> [ExecutionEvent] {
+        try await read { registry throws(RegistryError) in
+            try await registry.events(of: id, isNewestFirst: newestFirst, after: after, limit: limit)
+        }
+    }
+
+    func read<Value>(
+        _ body: (Registry) async throws(RegistryError) -> Value
+    ) async throws(ManagementError) -> Value {
+        do throws(RegistryError) { return try await body(registry) } catch { throw .registry(error) }
+    }
+
+    // MARK: - Recovery
+
+    /// Takes up what the registry says has not ended. Called once, before the first `accept`.
+    package func resume() async throws(ManagementError) {
+        let heads = try await read { registry throws(RegistryError) in try await registry.liveExecutions() }
+        let now = EventLoop.wallClock
+        for var head in heads {
+            if head.status == .running {
+                head.status = .queued
+                let events = [ExecutionEvent(kind: .interrupted, at: now)]
+                try await commit([.updateExecution(head.update), .addEvents(head.id, events)])
+            }
+            live[head.id] = Live(head: head)
+            enqueue(head)
+        }
+        // An execution whose end was stored has no more use for its files.
+        if let local = placement as? LocalPlacement {
+            for id in await local.executionsWithScratch() where live[id] == nil { await local.discardScratch(of: id) }
+        }
+        startWaiting()
+    }
+
+    // MARK: - Running
+
+    func enqueue(_ head: ExecutionHead) {
+        if let at = head.notBefore, at > EventLoop.wallClock {
+            let index = delayed.firstIndex { $0.at > at } ?? delayed.endIndex
+            delayed.insert((at, head.id), at: index)
+            startDelayTimer()
+        } else {
+            waiting.append(head.id)
+        }
+    }
+
+    private func delayTimerFired() {
+        let now = EventLoop.wallClock
+        let due = delayed.prefix { $0.at <= now }
+        waiting.append(contentsOf: due.map(\.id))
+        delayed.removeFirst(due.count)
+        startDelayTimer()
+        startWaiting()
+    }
+
+    private func startDelayTimer() {
+        guard let next = delayed.first else { return }
+        let milliseconds = next.at.millisecondsSince1970 - EventLoop.wallClock.millisecondsSince1970
+        // An hour at the most: civil time may be set.
+        delayTimer?.start(after: .milliseconds(Int(max(0, min(milliseconds, 3_600_000)))))
+    }
+
+    func startWaiting() {
+        while !isShuttingDown, inWindow < settings.windowMax, waitingStart < waiting.count {
+            let id = waiting[waitingStart]
+            waitingStart += 1
+            guard let execution = live[id], !execution.isRunning, !execution.isEnding else { continue }
+            execution.isRunning = true
+            inWindow += 1
+            loop.spawn { [self] in await start(execution) }
+        }
+        if waitingStart > 1024, waitingStart * 2 > waiting.count {
+            waiting.removeFirst(waitingStart)
+            waitingStart = 0
+        }
+    }
+
+    private func start(_ execution: Live) async {
+        let id = execution.head.id
+        do throws(ManagementError) {
+            let stored = try await self.execution(id)
+            guard !execution.isEnding else { return leaveWindow(execution) }
+            let start = try start(of: stored)
+            dispatcher.run(
+                start, onDispatch: { [unowned self] in dispatched(execution, attempt: start.attempt) },
+                completion: { [unowned self] outcome in ended(execution, stored, outcome) })
+        } catch {
+            // The function, version or base it was accepted for is gone.
+            leaveWindow(execution)
+            await fail(execution, .failed, .init(type: "Roost.NotRunnable", message: error.description))
+        }
+    }
+
+    private func start(of stored: Execution) throws(ManagementError) -> ExecutionStart {
+        guard let entry = management.catalog.entry(stored.function), let version = entry.version(stored.version) else {
+            throw .functionNotFound(stored.functionName, .version(stored.version))
+        }
+        let request = InvocationRequest(
+            route: .init(function: entry.function, version: version), qualifier: stored.qualifier,
+            requestID: stored.id.text, payload: stored.input)
+        var start = ExecutionStart(id: stored.id, attempt: stored.attempt + 1, request: request, training: nil)
+        if let trained = version.configuration.settings.trains {
+            let base = try management.catalog.route(trained, .version(stored.baseVersion ?? .latest))
+            start.training = .init(channels: stored.channels, model: base.version.model)
+        }
+        return start
+    }
+
+    private func dispatched(_ execution: Live, attempt: Int) {
+        let now = EventLoop.wallClock
+        execution.head.status = .running
+        execution.head.attempt = attempt
+        execution.head.startedAt = now
+        execution.head.notBefore = nil
+        let event = ExecutionEvent(
+            kind: .attemptStarted, at: now, detail: JSONValue.object(["attempt": .integer(Int64(attempt))]).text())
+        let changes: [Change] = [.updateExecution(execution.head.update), .addEvents(execution.head.id, [event])]
+        // Nobody was promised this: should the host end before it is stored, the attempt is made again.
+        loop.spawn { [self] in
+            do throws(ManagementError) { try await commit(changes) } catch { failedToStore(execution, error) }
+        }
+    }
+
+    func leaveWindow(_ execution: Live) {
+        guard execution.isRunning else { return }
+        execution.isRunning = false
+        inWindow -= 1
+        startWaiting()
+    }
+
+    // MARK: - Stopping
+
+    /// Stops an execution for good. Idempotent: one that has ended keeps its state.
+    ///
+    /// - Returns: when it ended.
+    package func stop(_ id: Execution.ID) async throws(ManagementError) -> Timestamp {
+        guard let execution = live[id], !execution.isEnding else {
+            // Ended, or about to: the registry knows, once it is done.
+            let stored = try await self.execution(id)
+            return stored.endedAt ?? EventLoop.wallClock
+        }
+        execution.isEnding = true
+        let now = EventLoop.wallClock
+        var head = execution.head
+        head.status = .stopped
+        head.endedAt = now
+        head.failure = .init(type: "Execution.Stopped", message: "The execution was stopped")
+        do throws(RegistryError) {
+            try await registry.commit([
+                .updateExecution(head.update),
+                .addEvents(
+                    id, [.init(kind: .stopRequested, at: now), .init(kind: .ended, at: now, detail: head.endDetail)]),
+            ])
+        } catch .executionEnded {
+            return try await self.execution(id).endedAt ?? now
+        } catch {
+            execution.isEnding = false
+            throw .registry(error)
+        }
+        execution.head = head
+        live[id] = nil
+        dispatcher.stop(id, grace: settings.stopGrace)
+        leaveWindow(execution)
+        loop.spawn { [placement] in await placement.discardScratch(of: id) }
+        return now
+    }
+
+    // MARK: - Progress
+
+    private func progressed(_ id: Execution.ID, _ report: [UInt8]) {
+        guard let execution = live[id], !execution.isEnding else { return }
+        if execution.progress.count >= settings.progressPendingMax {
+            execution.progress.removeFirst()
+            execution.droppedReports += 1
+        }
+        execution.progress.append((EventLoop.wallClock, report))
+        if progressTimer?.isActive == false { progressTimer?.start(after: settings.progressInterval) }
+    }
+
+    private func storeProgress() {
+        for execution in live.values where !execution.progress.isEmpty && !execution.isEnding {
+            let changes = takeProgress(execution)
+            loop.spawn { [self] in
+                do throws(ManagementError) { try await commit(changes) } catch { failedToStore(execution, error) }
+            }
+        }
+    }
+
+    /// The changes that store what was reported since the last time.
+    func takeProgress(_ execution: Live) -> [Change] {
+        guard let last = execution.progress.last else { return [] }
+        let events = execution.progress.map {
+            ExecutionEvent(kind: .progress, at: $0.at, detail: String(decoding: $0.report, as: UTF8.self))
+        }
+        execution.progress = []
+        execution.head.progress = String(decoding: last.report, as: UTF8.self)
+        return [.updateExecution(execution.head.update), .addEvents(execution.head.id, events)]
+    }
+
+    // MARK: - Shutdown
+
+    /// Starts nothing more, and tells trainings to write a checkpoint and end. What does not end by itself is resumed at
+    /// the next start, and its attempt is not counted.
+    package func shutDown() {
+        isShuttingDown = true
+        for execution in live.values where execution.isRunning {
+            execution.isEnding = true
+            dispatcher.stop(execution.head.id, grace: settings.stopGrace)
+        }
+    }
+
+    /// After `shutDown`, when no worker is left.
+    package func close() {
+        delayTimer?.close()
+        progressTimer?.close()
+    }
+
+    // MARK: - Parts
+
+    func commit(_ changes: [Change]) async throws(ManagementError) {
+        do throws(RegistryError) { try await registry.commit(changes) } catch { throw .registry(error) }
+    }
+
+    func failedToStore(_ execution: Live, _ error: ManagementError) {
+        // Stopped meanwhile: the registry keeps its end.
+        if case .registry(.executionEnded) = error { return }
+        report("execution \(execution.head.id): \(error.description)")
+    }
+}

@@ -1,0 +1,71 @@
+internal import Domain
+internal import JSON
+
+/// What the reserved key `roost` of a training's event says. The rest of the event is the hyperparameters.
+///
+/// `{"base": "live", "channels": {"train": "sha256:..."}, "promote": {"alias": "live"}}`, each key optional.
+struct TrainingDirectives {
+    /// The version of the trained function to start from; `$LATEST` when absent.
+    var base = Qualifier.version(.latest)
+    var channels: [Execution.Channel] = []
+    var promote: AliasName?
+
+    static let key = "roost"
+    static let channelsMax = 32
+
+    struct Invalid: Error {
+        let description: String
+    }
+
+    /// - Throws: `Invalid` with a sentence that names the key.
+    init(event: [UInt8]) throws(Invalid) {
+        guard let value = try? JSONValue.parse(event), let object = value.objectValue else {
+            throw Invalid(description: "The event of a training is a JSON object of hyperparameters.")
+        }
+        guard let directives = object[Self.key] else { return }
+        do throws(JSONReadError) {
+            let reader = try JSONObjectReader(directives, named: Self.key)
+            try read(reader)
+            try reader.refuseUnknown()
+        } catch {
+            throw Invalid(description: error.description)
+        }
+    }
+
+    private mutating func read(_ reader: JSONObjectReader) throws(JSONReadError) {
+        if let text = try reader.optional("base", as: String.self) {
+            guard let base = Qualifier(text) else { throw reader.notAllowed("base", "is no version or alias") }
+            self.base = base
+        }
+        if let promotion = try reader.optionalObject("promote") {
+            let text = try promotion.required("alias", as: String.self)
+            guard let alias = AliasName(text) else { throw promotion.notAllowed("alias", "is no alias name") }
+            try promotion.refuseUnknown()
+            promote = alias
+        }
+        let named = try reader.optional("channels", as: [String: String].self) ?? [:]
+        guard named.count <= Self.channelsMax else {
+            throw reader.notAllowed("channels", "has more than \(Self.channelsMax) entries")
+        }
+        for (name, reference) in named.sorted(by: { $0.key < $1.key }) {
+            guard Self.isChannelName(name) else {
+                throw reader.notAllowed("channels", "'\(name)' is not 1 to 64 letters, digits and '_'")
+            }
+            // Names of the environment have no case: two such channels would be one.
+            guard !channels.contains(where: { $0.name.uppercased() == name.uppercased() }) else {
+                throw reader.notAllowed("channels", "'\(name)' is there twice")
+            }
+            guard let artifact = Digest(reference), reference.hasPrefix("sha256:") else {
+                throw reader.notAllowed("channels", "'\(reference)' is not the artifact 'sha256:...' of uploaded files")
+            }
+            channels.append(.init(name: name, artifact: artifact))
+        }
+    }
+
+    private static func isChannelName(_ name: String) -> Bool {
+        (1...64).contains(name.utf8.count)
+            && name.utf8.allSatisfy {
+                (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x5F
+            }
+    }
+}
