@@ -35,7 +35,9 @@ package struct ConfigurationRules: Sendable {
     /// Refuses what this machine cannot run.
     package func check(_ runtime: Runtime) throws(WireError) {
         guard case .python3(let minor) = runtime else { return }
-        guard let pythonMinor else { throw .invalid("Runtime \(runtime) is not available: the machine has no Python 3.") }
+        guard let pythonMinor else {
+            throw .invalid("Runtime \(runtime) is not available: the machine has no Python 3.")
+        }
         if let minor, minor > pythonMinor {
             throw .invalid("Runtime \(runtime) is not available: the machine's Python is 3.\(pythonMinor).")
         }
@@ -156,7 +158,8 @@ struct ConfigurationPatch {
         try refuse(body, "LoggingConfig", unless: [["LogFormat": "Text"]])
         for field in [
             "AcceleratorConfig", "CapacityProviderConfig", "CodeSigningConfigArn", "DeadLetterConfig", "DurableConfig",
-            "FileSystemConfigs", "ImageConfig", "KMSKeyArn", "Layers", "PublishTo", "Tags", "TenancyConfig", "VpcConfig",
+            "FileSystemConfigs", "ImageConfig", "KMSKeyArn", "Layers", "PublishTo", "Tags", "TenancyConfig",
+            "VpcConfig",
         ] { try refuse(body, field) }
     }
 

@@ -104,7 +104,9 @@ extension LambdaAPI {
         var all = try entry(function).aliases.values.sorted { $0.name < $1.name }
         if let text = request.query("FunctionVersion") {
             let number = try versionNumber(text, function)
-            all.removeAll { $0.target.version != number && $0.target.additional.map { .published($0.version) } != number }
+            all.removeAll {
+                $0.target.version != number && $0.target.additional.map { .published($0.version) } != number
+            }
         }
         let page = try Page(
             all, of: .listAliases, request, position: { [$0.name.text] },

@@ -80,7 +80,9 @@ package final class LambdaAPI {
     }
 
     func entry(_ name: FunctionName, _ context: WireError.Context = .plain) throws(WireError) -> Catalog.Entry {
-        do throws(ManagementError) { return try management.catalog.entry(name) } catch { throw WireError(error, context) }
+        do throws(ManagementError) { return try management.catalog.entry(name) } catch {
+            throw WireError(error, context)
+        }
     }
 
     /// The members of a body. No body is an empty object. Large ones are parsed on the thread pool.

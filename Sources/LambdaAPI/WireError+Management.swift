@@ -35,7 +35,8 @@ extension WireError {
             self.init(
                 .durableExecutionAlreadyStarted, "An execution named '\(name)' was started with another payload.")
         case .versionInUse(let name, let number, let alias):
-            self.init(.resourceConflict, "Version \(number) of \(name) cannot be deleted: alias '\(alias)' points to it.")
+            self.init(
+                .resourceConflict, "Version \(number) of \(name) cannot be deleted: alias '\(alias)' points to it.")
         case .latestCannotBeDeleted:
             self = .invalid("$LATEST version cannot be deleted without deleting the function.")
         case .revisionMismatch:
