@@ -46,6 +46,18 @@ let package = Package(
             dependencies: ["Artifacts", "Domain", "JSON", "Loop", "Management", "Registry", "Scheduling", "Workers"],
             swiftSettings: settings),
         .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict),
+        .target(
+            name: "Workers", dependencies: ["Domain", "Loop"],
+            sources: ["AnswerSink.swift", "FunctionLogs.swift", "Placement.swift"], swiftSettings: settings),
+        .target(
+            name: "Dispatch", dependencies: ["Domain", "Management", "Workers"],
+            sources: ["ExecutionRequest.swift", "InvocationRequest.swift"], swiftSettings: settings),
+
+        .target(name: "Manifests", dependencies: ["Domain", "JSON"], swiftSettings: strict),
+        .target(
+            name: "LambdaAPI",
+            dependencies: ["Artifacts", "Dispatch", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry"],
+            swiftSettings: strict),
 
         .target(
             name: "TestSupport", dependencies: ["Domain", "Loop"], path: "Tests/TestSupport", swiftSettings: settings),

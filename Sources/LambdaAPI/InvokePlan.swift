@@ -1,0 +1,50 @@
+package import Dispatch
+package import Domain
+package import JSON
+package import Management
+
+/// What an invocation is, as its head says it; made before its body arrives.
+package struct InvokePlan {
+    package enum Kind: String, Sendable, CaseIterable {
+        case requestResponse = "RequestResponse"
+        case event = "Event"
+        case dryRun = "DryRun"
+    }
+
+    package let kind: Kind
+    /// The version that it runs, drawn once.
+    package let route: Catalog.Route
+    package let qualifier: Qualifier?
+    package let wantsLogTail: Bool
+    /// Decoded.
+    package let clientContext: [UInt8]?
+    package let executionName: ExecutionName?
+    package let traceID: String?
+    package let bodyBytesMax: Int
+    /// What to answer when the body is in order: faults of the head that come after those of the body.
+    package let lateRefusal: WireError?
+
+    /// For a body that is longer than `bodyBytesMax`, with its length as far as it is known.
+    package func tooLarge(_ bytes: Int) -> WireError {
+        let type = kind == .event ? Kind.event : Kind.requestResponse
+        return WireError(
+            .requestTooLarge,
+            "\(bytes) byte payload is too large for the \(type.rawValue) invocation type (limit \(bodyBytesMax) bytes)")
+    }
+
+    /// For a body that is no JSON.
+    package func notJSON(_ error: JSONSyntaxError) -> WireError {
+        WireError(
+            .invalidRequestContent,
+            "Could not parse request body into json: Could not parse payload into json: \(error)")
+    }
+
+    /// The invocation, once its body was found to be JSON. No body is the event `{}`.
+    package func request(id: String, payload: [UInt8]) -> InvocationRequest {
+        InvocationRequest(
+            route: route, qualifier: qualifier, requestID: id, payload: Self.event(payload),
+            clientContext: clientContext, wantsLogTail: wantsLogTail, traceID: traceID)
+    }
+
+    static func event(_ payload: [UInt8]) -> [UInt8] { payload.isEmpty ? Array("{}".utf8) : payload }
+}

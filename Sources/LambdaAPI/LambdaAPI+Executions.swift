@@ -1,0 +1,227 @@
+package import Domain
+internal import JSON
+internal import Management
+internal import Registry
+
+extension LambdaAPI {
+    func getExecution(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let withData = try request.boolean("IncludeExecutionData") ?? true
+        let execution = try await execution(resource)
+        var document = ExecutionDocument.summary(execution)
+        if withData { document["InputPayload"] = .string(String(decoding: execution.input, as: UTF8.self)) }
+        if execution.status == .succeeded, withData, let result = execution.result {
+            document["Result"] = .string(String(decoding: result, as: UTF8.self))
+        }
+        if let failure = execution.failure, execution.status.isEnded, execution.status != .succeeded {
+            document["Error"] = ExecutionDocument.error(failure)
+        }
+        document["Version"] = .string(execution.version.description)
+        return .json(.object(document))
+    }
+
+    func listExecutions(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let reference = try FunctionReference(resource, qualifier: request.query("Qualifier"))
+        let function = try entry(reference.name).function
+        var query = ExecutionQuery(function: function.id)
+        switch reference.qualifier {
+        case nil: break
+        case .version(let number): query.versions = [number]
+        case .alias: query.qualifier = reference.qualifier
+        }
+        var violations = Violations()
+        if let name = request.query("DurableExecutionName") {
+            query.name = ExecutionName(name)
+            violations.check(name, at: "durableExecutionName", pattern: "[a-zA-Z0-9-_]{1,64}", query.name != nil)
+        }
+        let statuses = request.queries("Statuses")
+        for status in statuses { violations.check(status, at: "statuses", oneOf: ExecutionDocument.statuses) }
+        try violations.refuse()
+        if !statuses.isEmpty {
+            query.statuses = Set(
+                Execution.Status.allCases.filter { statuses.contains(ExecutionDocument.status($0)) })
+            // Only states that no execution here is ever in.
+            if query.statuses!.isEmpty { return .json(["DurableExecutions": []]) }
+        }
+        query.acceptedAfter = try request.timestamp("StartedAfter")
+        query.acceptedBefore = try request.timestamp("StartedBefore")
+        query.isNewestFirst = !(try request.boolean("ReverseOrder") ?? false)
+        query.limit = try request.executionsLimit()
+        if let position = try PageMarker.decode(request.query("Marker"), of: .listDurableExecutionsByFunction) {
+            guard let next = Int64(position[0]) else { throw .invalid("Marker is not one of this list.") }
+            query.after = next
+        }
+        let page = try await verb { () async throws(ManagementError) in try await executions.list(query) }
+        var document: JSONObject = [
+            "DurableExecutions": .array(page.executions.map { .object(ExecutionDocument.summary($0)) })
+        ]
+        if let next = page.next {
+            document["NextMarker"] = .string(PageMarker.encode(.listDurableExecutionsByFunction, [String(next)]))
+        }
+        return .json(.object(document))
+    }
+
+    func stopExecution(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let execution = try await execution(resource)
+        let body = try await object(request.body)
+        guard JSONValue.object(body.object).saysNothing else {
+            throw .invalid("Error is not supported here: the error of a stopped execution says who stopped it.")
+        }
+        let stopped = try await verb { () async throws(ManagementError) in try await executions.stop(execution.id) }
+        return .json(["StopTimestamp": stopped.json])
+    }
+
+    func executionHistory(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let withData = try request.boolean("IncludeExecutionData") ?? true
+        let isNewestFirst = try request.boolean("ReverseOrder") ?? false
+        let limit = try request.executionsLimit()
+        var after: Int?
+        var attemptStart: Timestamp?
+        if let position = try PageMarker.decode(request.query("Marker"), of: .getDurableExecutionHistory) {
+            guard position.count == 2, let sequence = Int(position[0]), let start = Int64(position[1]) else {
+                throw .invalid("Marker is not one of this list.")
+            }
+            after = sequence
+            if start > 0 { attemptStart = Timestamp(millisecondsSince1970: start) }
+        }
+        let execution = try await execution(resource)
+        let events = try await verb { () async throws(ManagementError) in
+            try await executions.events(of: execution.id, newestFirst: isNewestFirst, after: after, limit: limit)
+        }
+        let starts = try await attemptStarts(of: execution, events, isNewestFirst, known: attemptStart)
+        let timeout = (try? management.catalog.route(execution.functionName, .version(execution.version)))?
+            .version.configuration.timeoutSeconds
+        let documents = events.compactMap {
+            ExecutionDocument.event(
+                $0, of: execution, attemptStart: starts[$0.sequence], timeoutSeconds: timeout ?? 0, withData: withData)
+        }
+        var document: JSONObject = ["Events": .array(documents)]
+        if events.count == limit, let last = events.last {
+            let start = last.kind == .attemptStarted ? last.at : starts[last.sequence]
+            document["NextMarker"] = .string(
+                PageMarker.encode(
+                    .getDurableExecutionHistory,
+                    [String(last.sequence), String(isNewestFirst ? 0 : start?.millisecondsSince1970 ?? 0)]))
+        }
+        return .json(.object(document))
+    }
+
+    // MARK: - Parts
+
+    private func execution(_ resource: String) async throws(WireError) -> Execution {
+        guard let reference = ExecutionReference(resource) else {
+            var violations = Violations()
+            violations.check(
+                resource, at: "durableExecutionArn",
+                pattern: #"arn:([a-zA-Z0-9-]+):lambda:([a-zA-Z0-9-]+):(\d{12}):function:([a-zA-Z0-9_-]+)"#
+                    + #":(\$LATEST(?:\.PUBLISHED)?|[0-9]+)/durable-execution/([a-zA-Z0-9_-]+)/([a-zA-Z0-9_-]+)"#, false)
+            try violations.refuse()
+            preconditionFailure("one violation was added")
+        }
+        let execution = try await verb { () async throws(ManagementError) in
+            try await executions.execution(reference.id)
+        }
+        // The id alone finds it, but an ARN that says something else names another one.
+        guard execution.functionName == reference.function, execution.name == reference.name,
+            execution.version == reference.version
+        else { throw WireError(.executionNotFound(resource)) }
+        return execution
+    }
+
+    /// When the attempt that each event belongs to started, by the event's sequence number.
+    ///
+    /// - Parameter known: the start of the attempt in which an oldest-first page begins.
+    private func attemptStarts(
+        of execution: Execution, _ events: [ExecutionEvent], _ isNewestFirst: Bool, known: Timestamp?
+    ) async throws(WireError) -> [Int: Timestamp] {
+        var ascending = isNewestFirst ? events.reversed() : events
+        // The page may end between the end of an attempt and its start.
+        if isNewestFirst, let oldest = ascending.first,
+            let end = ascending.firstIndex(where: { $0.kind == .attemptEnded || $0.kind == .interrupted }),
+            !ascending[..<end].contains(where: { $0.kind == .attemptStarted })
+        {
+            let before = try await verb { () async throws(ManagementError) in
+                try await executions.events(of: execution.id, newestFirst: true, after: oldest.sequence, limit: 1000)
+            }
+            ascending.insert(contentsOf: before.reversed(), at: 0)
+        }
+        var start = known
+        var starts: [Int: Timestamp] = [:]
+        for event in ascending {
+            if event.kind == .attemptStarted { start = event.at }
+            starts[event.sequence] = start
+        }
+        return starts
+    }
+}
+
+extension WireRequest {
+    /// Lists of executions and of their events have pages of 100 by default, also for 0, and of 1000 at the most.
+    fileprivate func executionsLimit() throws(WireError) -> Int {
+        let limit = try integer("MaxItems", in: 0...1000) ?? 0
+        return limit == 0 ? 100 : limit
+    }
+
+    func timestamp(_ name: String) throws(WireError) -> Timestamp? {
+        guard let text = query(name) else { return nil }
+        guard let timestamp = Timestamp(wire: text) else {
+            throw WireError(
+                .serialization,
+                "Query parameter \(name) must be a time such as 2026-01-01T00:00:00Z or seconds since 1970, not '\(text)'."
+            )
+        }
+        return timestamp
+    }
+}
+
+extension Timestamp {
+    /// RFC 3339 in any zone, or seconds since 1970. What is finer than a millisecond is cut off.
+    package init?(wire text: String) {
+        if let seconds = Double(text) {
+            guard abs(seconds) < 1e12 else { return nil }
+            self.init(millisecondsSince1970: Int64((seconds * 1000).rounded(.down)))
+            return
+        }
+        var rest = text.utf8[...]
+        func digits(_ count: Int) -> Int64? {
+            guard rest.count >= count, rest.prefix(count).allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+            defer { rest = rest.dropFirst(count) }
+            return Int64(String(rest.prefix(count))!)
+        }
+        func skip(_ allowed: String) -> UInt8? {
+            guard let next = rest.first, allowed.utf8.contains(next) else { return nil }
+            rest = rest.dropFirst()
+            return next
+        }
+        guard let year = digits(4), skip("-") != nil, let month = digits(2), (1...12).contains(month),
+            skip("-") != nil, let day = digits(2), (1...31).contains(day), skip("Tt ") != nil,
+            let hour = digits(2), hour < 24, skip(":") != nil, let minute = digits(2), minute < 60,
+            skip(":") != nil, let second = digits(2), second <= 60
+        else { return nil }
+        var milliseconds: Int64 = 0
+        if skip(".") != nil {
+            var scale: Int64 = 100
+            guard rest.first.map({ (0x30...0x39).contains($0) }) == true else { return nil }
+            while let digit = digits(1) {
+                milliseconds += digit * scale
+                scale /= 10
+            }
+        }
+        guard let zone = skip("Zz+-") else { return nil }
+        var offsetMinutes: Int64 = 0
+        if zone == UInt8(ascii: "+") || zone == UInt8(ascii: "-") {
+            guard let hours = digits(2), hours < 24 else { return nil }
+            _ = skip(":")
+            guard let minutes = digits(2), minutes < 60 else { return nil }
+            offsetMinutes = (hours * 60 + minutes) * (zone == UInt8(ascii: "-") ? -1 : 1)
+        }
+        guard rest.isEmpty else { return nil }
+        // Howard Hinnant's `days_from_civil`; years begin in March.
+        let shiftedYear = month <= 2 ? year - 1 : year
+        let era = shiftedYear / 400
+        let yearOfEra = shiftedYear % 400
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        let days = era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+        let minutes = days * 1440 + hour * 60 + minute - offsetMinutes
+        self.init(millisecondsSince1970: (minutes * 60 + second) * 1000 + milliseconds)
+    }
+}

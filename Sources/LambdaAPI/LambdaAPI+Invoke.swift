@@ -1,0 +1,152 @@
+package import Dispatch
+internal import Domain
+internal import JSON
+internal import Management
+internal import Registry
+
+extension LambdaAPI {
+    /// Reads the head of an invocation, and finds the version that it runs.
+    ///
+    /// Faults are found in the order: names, then whether they exist, then what else the head says. Size and syntax of the
+    /// body come next, then `InvokePlan.lateRefusal`, then concurrency.
+    ///
+    /// - Parameter header: by the name in lower case.
+    package func planInvoke(
+        function: String, qualifier: String?, header: (String) -> String?
+    ) throws(WireError) -> InvokePlan {
+        let reference = try FunctionReference(function, qualifier: qualifier)
+        var violations = Violations()
+        var kind = InvokePlan.Kind.requestResponse
+        if let text = header("x-amz-invocation-type"), !text.isEmpty {
+            if let named = InvokePlan.Kind(rawValue: text) {
+                kind = named
+            } else {
+                violations.check(text, at: "invocationType", oneOf: InvokePlan.Kind.allCases.map(\.rawValue).sorted())
+            }
+        }
+        var wantsLogTail = false
+        if let text = header("x-amz-log-type"), !text.isEmpty {
+            wantsLogTail = text == "Tail"
+            violations.check(text, at: "logType", oneOf: ["None", "Tail"])
+        }
+        var executionName: ExecutionName?
+        if let text = header("x-amz-durable-execution-name"), !text.isEmpty {
+            executionName = ExecutionName(text)
+            violations.check(text, at: "durableExecutionName", length: 1...ExecutionName.lengthMax)
+            violations.check(
+                text, at: "durableExecutionName", pattern: "[a-zA-Z0-9-_]+", text.utf8.allSatisfy(isWordByte))
+        }
+        try violations.refuse()
+        let route: Catalog.Route
+        do throws(ManagementError) {
+            route = try management.catalog.route(reference.name, reference.qualifier)
+        } catch {
+            throw WireError(error, .qualified)
+        }
+        if let tenant = header("x-amz-tenant-id"), !tenant.isEmpty {
+            throw .invalid("TenantId is not supported here: functions have no tenants.")
+        }
+        if executionName != nil, kind != .event {
+            throw .invalid("DurableExecutionName is supported here for the Event invocation type only.")
+        }
+        if kind == .requestResponse, let trained = route.version.configuration.settings.trains {
+            throw WireError(
+                .modeNotSupported,
+                "\(reference.name) trains \(trained), which takes long: use the Event invocation type.")
+        }
+        var clientContext: [UInt8]?
+        var lateRefusal: WireError?
+        // Not for events: an execution has no client that waits.
+        if kind != .event, let text = header("x-amz-client-context"), !text.isEmpty {
+            clientContext = Self.clientContext(text)
+            if clientContext == nil {
+                lateRefusal = WireError(
+                    .invalidRequestContent, "Client context must be a valid Base64-encoded JSON object.")
+            }
+        }
+        return InvokePlan(
+            kind: kind, route: route, qualifier: reference.qualifier, wantsLogTail: wantsLogTail && kind != .event,
+            clientContext: clientContext, executionName: executionName, traceID: Self.traceID(header),
+            bodyBytesMax: kind == .event ? limits.eventBytesMax : limits.requestResponseBytesMax,
+            lateRefusal: lateRefusal)
+    }
+
+    /// The answer to a synchronous invocation.
+    package func response(to outcome: InvocationOutcome, _ plan: InvokePlan) -> WireResponse {
+        let body: [UInt8]
+        var headers: [(String, String)]
+        switch outcome.result {
+        case .success(let bytes, let contentType):
+            // A function that answers with nothing answers `null`.
+            body = bytes.isEmpty ? Array("null".utf8) : bytes
+            headers = [("Content-Type", Self.contentType(contentType))]
+        case .functionError(let bytes):
+            body = bytes
+            headers = [("Content-Type", "application/json"), ("X-Amz-Function-Error", "Unhandled")]
+        case .refused(let refusal):
+            var response =
+                WireError(refusal, isReserved: plan.route.function.reservedConcurrency != nil).response
+            response.headers.append(("Roost-Timing", Self.text(outcome.timing)))
+            return response
+        }
+        headers.append(("X-Amz-Executed-Version", plan.route.version.number.description))
+        if plan.wantsLogTail { headers.append(("X-Amz-Log-Result", Base64.encode(outcome.logTail))) }
+        headers.append(("Roost-Timing", Self.text(outcome.timing)))
+        return WireResponse(status: 200, headers: headers, body: body)
+    }
+
+    /// The answer to a dry run whose body and rights are in order.
+    package func dryRunResponse() -> WireResponse { .noContent }
+
+    /// Stores an asynchronous invocation; the answer says that it is on disk.
+    package func acceptEvent(_ plan: InvokePlan, payload: [UInt8]) async -> WireResponse {
+        let request = ExecutionRequest(
+            route: plan.route, qualifier: plan.qualifier, name: plan.executionName,
+            payload: InvokePlan.event(payload))
+        do throws(ManagementError) {
+            let execution = try await executions.accept(request).execution
+            let arn = ARN.execution(execution.functionName, execution.version, execution.name, execution.id)
+            return WireResponse(
+                status: 202,
+                headers: [("x-amzn-RequestId", execution.id.text), ("X-Amz-Durable-Execution-Arn", arn)])
+        } catch {
+            return WireError(error, .qualified).response
+        }
+    }
+
+    // MARK: - Parts
+
+    private static func clientContext(_ text: String) -> [UInt8]? {
+        guard text.utf8.count <= 3583, let bytes = Base64.decode(text), (try? JSONScanner.check(bytes)) != nil,
+            bytes.first(where: { $0 != 0x20 && $0 != 0x09 && $0 != 0x0A && $0 != 0x0D }) == UInt8(ascii: "{")
+        else { return nil }
+        return bytes
+    }
+
+    /// As the client sent it, if it can be passed on.
+    private static func traceID(_ header: (String) -> String?) -> String? {
+        guard let text = header("x-amzn-trace-id"), text.hasPrefix("Root="), text.utf8.count <= 256,
+            text.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+        else { return nil }
+        return text
+    }
+
+    /// What a function says of its answer, unless no header can say it.
+    private static func contentType(_ text: String?) -> String {
+        guard let text, !text.isEmpty, text.utf8.count <= 256, text.utf8.allSatisfy({ (0x20...0x7E).contains($0) })
+        else { return "application/json" }
+        return text
+    }
+
+    /// `queue=0.1;init=95.0;run=12.3`, in milliseconds; without `init` for a warm invocation.
+    static func text(_ timing: InvocationTiming) -> String {
+        var text = "queue=" + milliseconds(timing.queue)
+        if let initialization = timing.initialization { text += ";init=" + milliseconds(initialization) }
+        return text + ";run=" + milliseconds(timing.run)
+    }
+
+    private static func milliseconds(_ interval: Interval) -> String {
+        let tenths = (max(0, interval.nanoseconds) + 50_000) / 100_000
+        return "\(tenths / 10).\(tenths % 10)"
+    }
+}
