@@ -14,7 +14,7 @@ let strict = settings + [.strictMemorySafety()]
 
 let package = Package(
     name: "roost",
-    products: [],
+    products: [.executable(name: "roost", targets: ["RoostCommand"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -24,6 +24,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
         .systemLibrary(name: "CUV", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
 
@@ -59,8 +60,19 @@ let package = Package(
             dependencies: ["Artifacts", "Dispatch", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry"],
             swiftSettings: strict),
 
+        .executableTarget(
+            name: "RoostCommand",
+            dependencies: [
+                "Artifacts", "CCurl", "Domain", "JSON",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+
         .target(
             name: "TestSupport", dependencies: ["Domain", "Loop"], path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(
+            name: "CommandTests", dependencies: ["Artifacts", "Domain", "JSON", "RoostCommand"],
+            swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "ArtifactsTests", dependencies: ["Artifacts", "Domain"], swiftSettings: settings),

@@ -1,0 +1,149 @@
+import ArgumentParser
+import Domain
+import JSON
+
+struct Executions: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Asynchronous invocations and trainings: list, show, stop, logs.",
+        subcommands: [List.self, Show.self, Stop.self, Logs.self])
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "ls", abstract: "List executions, newest first.")
+
+        @Argument(help: "Only those of this function.")
+        var function: String?
+
+        @Option(help: "Only those with this status: QUEUED, RUNNING, SUCCEEDED, FAILED, TIMED_OUT or STOPPED.")
+        var status: String?
+
+        @Option(help: "At most so many, 1 to 1000.")
+        var limit = 50
+
+        @OptionGroup var client: ClientOptions
+
+        func validate() throws {
+            if let status, Execution.Status(rawValue: status.uppercased()) == nil {
+                let names = Execution.Status.allCases.map(\.rawValue).joined(separator: ", ")
+                throw ValidationError("'\(status)' is no status; there are \(names)")
+            }
+            if !(1...1000).contains(limit) { throw ValidationError("--limit is a number from 1 to 1000") }
+        }
+
+        func run() throws {
+            let path = RequestPath.roost(
+                "executions",
+                query: [("function", function), ("status", status?.uppercased()), ("limit", String(limit))])
+            let answer = try client.host().json("GET", path)
+            if client.json { return Terminal.print(answer) }
+            var table = Table("ID", "FUNCTION", "STATUS", "ATTEMPT", "PROGRESS", "ACCEPTED", "TOOK")
+            for execution in answer["Executions"]?.arrayValue ?? [] {
+                table.add(
+                    text(execution["Id"]), text(execution["FunctionName"]) + ":" + text(execution["Version"]),
+                    text(execution["Status"]), text(execution["Attempt"]),
+                    execution["Progress"]?["fraction"]?.realValue.map { "\(Int($0 * 100)) %" } ?? "-",
+                    time(execution["AcceptedAt"]), took(execution))
+            }
+            Terminal.print(table.text)
+        }
+    }
+
+    struct Show: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show an execution and what happened to it.")
+
+        @Argument(help: "The execution's id or ARN.")
+        var execution: String
+
+        @OptionGroup var client: ClientOptions
+
+        func run() throws {
+            let host = try client.host()
+            let id = executionID(execution)
+            let execution = try host.json("GET", .roost("executions", id))
+            if client.json { return Terminal.print(execution) }
+            for (key, value) in execution.objectValue?.entries.map({ ($0.key, $0.value) }) ?? [] where !value.isNull {
+                let shown = key.hasSuffix("At") ? time(value) : text(value)
+                Terminal.print(key + String(repeating: " ", count: max(1, 18 - key.count)) + printable(shown))
+            }
+            let events = try host.json("GET", .roost("executions", id, "events", query: [("limit", "1000")]))
+            for event in events["Events"]?.arrayValue ?? [] {
+                let detail = event["Detail"].map { $0 == [:] || $0.isNull ? "" : "  " + $0.text() } ?? ""
+                Terminal.print("  \(time(event["At"]))  \(text(event["Kind"]))\(printable(detail))")
+            }
+        }
+    }
+
+    struct Stop: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Stop an execution; a training that runs writes a checkpoint first.")
+
+        @Argument(help: "The execution's id or ARN.")
+        var execution: String
+
+        @OptionGroup var client: ClientOptions
+
+        func run() throws {
+            let id = executionID(execution)
+            let answer = try client.host().json("POST", .roost("executions", id, "stop"), [:])
+            if client.json { Terminal.print(answer) } else { Terminal.print("stopping \(id)") }
+        }
+    }
+
+    struct Logs: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print what an execution logged; with --follow, show its progress until it ends.")
+
+        @Argument(help: "The execution's id or ARN.")
+        var execution: String
+
+        @Flag(name: [.short, .long], help: "Follow its progress until it ends.")
+        var follow = false
+
+        @OptionGroup var client: ClientOptions
+
+        func run() throws {
+            let host = try client.host()
+            let id = executionID(execution)
+            var record = try host.json("GET", .roost("executions", id))
+            if follow {
+                var follower = ExecutionFollower(host: host, id: id)
+                guard let ended = try follower.run() else {
+                    Terminal.complain("detached; the execution goes on")
+                    return
+                }
+                record = ended
+            }
+            guard let function = record["FunctionName"]?.stringValue else {
+                throw CommandError.badAnswer(request: "the execution \(id)", reason: "it names no function")
+            }
+            // An execution's id is the request id of each of its attempts.
+            let path = RequestPath.roost("functions", function, "logs", query: [("lines", "10000")])
+            let printer = LogPrinter(asJSON: client.json, onlyRequest: id)
+            _ = try host.send("GET", path) { printer.take($0) }
+            printer.finish()
+            let status = record["Status"]?.stringValue ?? "UNKNOWN"
+            if follow, status != "SUCCEEDED" {
+                let outcome = TrainingOutcome(record, arn: "", lastMetrics: nil)
+                throw CommandError.executionEnded(status: status, reason: outcome.reason)
+            }
+        }
+    }
+}
+
+/// A member of an answer as a cell of a table; `-` when it is not there.
+func text(_ value: JSONValue?) -> String {
+    switch value {
+    case nil, .null: "-"
+    case .string(let string): string
+    case let value?: value.text()
+    }
+}
+
+/// An epoch time of an answer as a cell of a table.
+func time(_ value: JSONValue?) -> String { value?.realValue.map { timeText(epochSeconds: $0) } ?? "-" }
+
+/// From acceptance to end, or to now.
+private func took(_ execution: JSONValue) -> String {
+    guard let accepted = execution["AcceptedAt"]?.realValue else { return "-" }
+    return spanText(seconds: (execution["EndedAt"]?.realValue ?? epochSeconds()) - accepted)
+}

@@ -1,0 +1,90 @@
+import ArgumentParser
+import Domain
+import JSON
+
+struct Invoke: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Invoke a function and print its answer.",
+        discussion: """
+            The answer's bytes go to standard output, and nothing else. When the function fails, its error goes there \
+            too, a message to standard error, and the exit status is 1.
+            """)
+
+    @Argument(help: "NAME or NAME:QUALIFIER; a qualifier is a version's number or an alias.")
+    var function: String
+
+    @Option(
+        name: [.short, .long], parsing: .unconditional,
+        help: ArgumentHelp("The event: JSON, @FILE, or - for standard input. Default: {}.", valueName: "json"))
+    var data: String?
+
+    @Flag(name: .customLong("async"), help: "Put it in the queue, and print the ARN of its execution.")
+    var isAsync = false
+
+    @Option(
+        name: .customLong("name"),
+        help: "The execution's name, with --async. The same name twice is the same execution.")
+    var executionName: String?
+
+    @Flag(name: [.short, .long], help: "Say on standard error which version answered, and where the time went.")
+    var verbose = false
+
+    @OptionGroup var client: ClientOptions
+
+    func validate() throws {
+        if executionName != nil, !isAsync { throw ValidationError("--name needs --async") }
+    }
+
+    func run() throws {
+        let host = try client.host()
+        let reference = try FunctionReference(function)
+        let body = try Payload.read(data)
+        if isAsync {
+            let arn = try host.start(reference, payload: body, name: executionName)
+            if client.json { Terminal.print(["executionArn": .string(arn)]) } else { Terminal.print(arn) }
+            return
+        }
+        let start = ContinuousClock.now
+        var lastByte: UInt8?
+        var errorBody: [UInt8] = []
+        let response = try host.send(
+            "POST", .lambda(reference.name, "invocations", query: [("Qualifier", reference.qualifier)]),
+            body: .bytes(body)
+        ) { piece in
+            Terminal.write(piece, to: 1)
+            lastByte = piece.last ?? lastByte
+            if errorBody.count < 1 << 16 { errorBody += piece.prefix(1 << 16) }
+        }
+        if Terminal.isOutputTerminal, let lastByte, lastByte != 0x0A { Terminal.write([0x0A], to: 1) }
+        if verbose {
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
+            let parts = [
+                response["x-amz-executed-version"].map { "version \($0)" }, response["x-amzn-requestid"],
+                "\(fixed(seconds * 1000, 1)) ms", response["roost-timing"],
+            ]
+            Terminal.complain(parts.compactMap { $0 }.joined(separator: "  "))
+        }
+        if let kind = response["x-amz-function-error"] {
+            let error = try? JSONValue.parse(errorBody)
+            throw CommandError.functionFailed(
+                type: error?["errorType"]?.stringValue ?? kind, message: error?["errorMessage"]?.stringValue)
+        }
+    }
+}
+
+extension HostClient {
+    /// Starts an asynchronous invocation and returns the ARN of its execution.
+    func start(_ reference: FunctionReference, payload: [UInt8], name: String?) throws(CommandError) -> String {
+        var headers = [("X-Amz-Invocation-Type", "Event")]
+        if let name, ExecutionName(name) == nil {
+            throw .usage("'\(name)' is no name for an execution: 1 to 64 letters, digits, '-' and '_'")
+        }
+        if let name { headers.append(("X-Amz-Durable-Execution-Name", name)) }
+        let path = RequestPath.lambda(reference.name, "invocations", query: [("Qualifier", reference.qualifier)])
+        let response = try send("POST", path, headers: headers, body: .bytes(payload))
+        guard let arn = response["x-amz-durable-execution-arn"] else {
+            throw .badAnswer(request: "POST \(path)", reason: "it names no execution")
+        }
+        return arn
+    }
+}

@@ -1,0 +1,76 @@
+import JSON
+
+/// What is shown of a running execution, made from its events. Pure: events in, text out.
+struct TrainingView {
+    private(set) var fraction: Double?
+    private(set) var message: String?
+    private(set) var metrics: JSONObject?
+    private var phase = "queued"
+    private var startedAt: Double?
+
+    /// Takes the next event and returns the lines that stay on the screen, in most cases none.
+    mutating func take(kind: String, at: Double, detail: JSONValue) -> [String] {
+        switch kind {
+        case "attemptStarted":
+            phase = "starting"
+            startedAt = startedAt ?? at
+            let attempt = detail["attempt"]?.integerValue ?? detail["Attempt"]?.integerValue ?? 1
+            return attempt > 1 ? ["attempt \(attempt) starts"] : []
+        case "progress":
+            phase = "running"
+            fraction = detail["fraction"]?.realValue ?? fraction
+            metrics = detail["metrics"]?.objectValue ?? metrics
+            let text = detail["message"]?.stringValue.map(printable)
+            if let text = text ?? detail["step"]?.integerValue.map({ "step \($0)" }) { message = text }
+            guard let text else { return [] }
+            guard let metrics = detail["metrics"]?.objectValue, !metrics.isEmpty else { return [text] }
+            return ["\(text)  \(TrainingView.text(of: metrics))"]
+        case "interrupted":
+            phase = "waits for the host to start again"
+            return ["interrupted; it will go on from its last checkpoint"]
+        case "stopRequested":
+            phase = "stopping"
+            return ["a stop was requested"]
+        case "attemptEnded":
+            phase = "attempt ended"
+            return []
+        default: return []
+        }
+    }
+
+    /// `[#####-----]  50 %  12.3 s  epoch 5 of 10  loss 0.41`, cut to `columns`.
+    func statusText(now: Double, columns: Int) -> String {
+        var parts: [String] = []
+        if let fraction {
+            parts.append("\(TrainingView.bar(fraction, width: min(30, max(8, columns / 4))))")
+        } else {
+            parts.append(phase)
+        }
+        if let startedAt { parts.append(spanText(seconds: now - startedAt)) }
+        if let message { parts.append(message) }
+        if let metrics { parts.append(TrainingView.text(of: metrics)) }
+        return String(parts.joined(separator: "  ").prefix(max(0, columns)))
+    }
+
+    static func bar(_ fraction: Double, width: Int) -> String {
+        let part = min(1, max(0, fraction))
+        let full = Int((part * Double(width)).rounded(.down))
+        let percent = String(Int((part * 100).rounded(.down)))
+        return "[" + String(repeating: "#", count: full) + String(repeating: "-", count: width - full) + "] "
+            + String(repeating: " ", count: 3 - percent.count) + percent + " %"
+    }
+
+    /// `loss 0.41  accuracy 0.7800`, in the function's own order.
+    static func text(of metrics: JSONObject) -> String {
+        metrics.entries.compactMap { entry in
+            entry.value.realValue.map { "\(printable(entry.key)) \(metricText($0))" }
+        }.joined(separator: "  ")
+    }
+}
+
+/// `text` without what a terminal would act on: a function's words are not to be trusted with the screen.
+func printable(_ text: String) -> String {
+    String(
+        String.UnicodeScalarView(
+            text.unicodeScalars.map { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? " " : $0 }))
+}
