@@ -14,7 +14,10 @@ let strict = settings + [.strictMemorySafety()]
 
 let package = Package(
     name: "roost",
-    products: [.executable(name: "roost", targets: ["RoostCommand"])],
+    products: [
+        .executable(name: "roost", targets: ["RoostCommand"]),
+        .executable(name: "roost-launch", targets: ["Launch"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -27,55 +30,64 @@ let package = Package(
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
         .systemLibrary(name: "CUV", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
+        .target(name: "CLLHTTP", cSettings: [.define("LLHTTP_STRICT_MODE", to: "1")]),
 
         .target(name: "Domain", swiftSettings: strict),
         .target(name: "JSON", dependencies: ["CJansson"], swiftSettings: settings),
         .target(name: "Loop", dependencies: ["CUV", "Domain"], swiftSettings: settings),
-        .target(name: "Scheduling", dependencies: ["Domain"], swiftSettings: strict),
+        .target(name: "HTTP", dependencies: ["CLLHTTP", "Domain", "Loop"], swiftSettings: settings),
         .target(
             name: "Artifacts", dependencies: ["CArchive", "Domain", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: settings),
         .target(
             name: "Registry", dependencies: ["Domain", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),
-        .target(name: "CLLHTTP", cSettings: [.define("LLHTTP_STRICT_MODE", to: "1")]),
-        .target(name: "HTTP", dependencies: ["CLLHTTP", "Domain", "Loop"], swiftSettings: settings),
+        .target(name: "Scheduling", dependencies: ["Domain"], swiftSettings: strict),
         .target(
             name: "Workers", dependencies: ["Artifacts", "Domain", "HTTP", "JSON", "Loop"], swiftSettings: settings),
+        .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict),
         .target(
             name: "Dispatching",
             dependencies: ["Artifacts", "Domain", "JSON", "Loop", "Management", "Registry", "Scheduling", "Workers"],
             swiftSettings: settings),
-        .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict),
-        .target(
-            name: "Workers", dependencies: ["Domain", "Loop"],
-            sources: ["AnswerSink.swift", "FunctionLogs.swift", "Placement.swift"], swiftSettings: settings),
-        .target(
-            name: "Dispatch", dependencies: ["Domain", "Management", "Workers"],
-            sources: ["ExecutionRequest.swift", "InvocationRequest.swift"], swiftSettings: settings),
-
         .target(name: "Manifests", dependencies: ["Domain", "JSON"], swiftSettings: strict),
         .target(
             name: "LambdaAPI",
-            dependencies: ["Artifacts", "Dispatch", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry"],
+            dependencies: ["Artifacts", "Dispatching", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry"],
             swiftSettings: strict),
-
+        .target(
+            name: "RoostAPI",
+            dependencies: [
+                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests", "Registry",
+                "Scheduling", "Workers",
+            ],
+            swiftSettings: strict),
+        .target(
+            name: "Host",
+            dependencies: [
+                "Artifacts", "Dispatching", "Domain", "HTTP", "JSON", "LambdaAPI", "Loop", "Management", "Registry",
+                "RoostAPI", "Scheduling", "Workers", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
         .executableTarget(
             name: "RoostCommand",
             dependencies: [
-                "Artifacts", "CCurl", "Domain", "JSON",
+                "Artifacts", "CCurl", "Domain", "Host", "JSON",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+        // Static and without Swift's start files: inside a sandbox there is no Swift runtime.
+        .executableTarget(
+            name: "Launch", linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
 
         .target(
             name: "TestSupport", dependencies: ["Domain", "Loop"], path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(name: "ArtifactsTests", dependencies: ["Artifacts", "Domain"], swiftSettings: settings),
         .testTarget(
             name: "CommandTests", dependencies: ["Artifacts", "Domain", "JSON", "RoostCommand"],
             swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
-        .testTarget(name: "ArtifactsTests", dependencies: ["Artifacts", "Domain"], swiftSettings: settings),
         .testTarget(
             name: "RegistryTests", dependencies: ["Domain", "Registry", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),

@@ -96,6 +96,17 @@ package final class HTTPRequest {
         header(name).map { String(decoding: $0, as: UTF8.self) }
     }
 
+    /// As `headerText`, for names that are not literals. `name` is in lower case.
+    package func headerText(named name: String) -> String? {
+        var name = name
+        return name.withUTF8 { name in
+            for index in 0..<fieldCount where Self.equals(slice(fields[index].name), name) {
+                return String(decoding: slice(fields[index].value), as: UTF8.self)
+            }
+            return nil
+        }
+    }
+
     /// As `header`, for a value that must be a plain decimal number; nil also for other values.
     package func headerInteger(_ name: StaticString) -> Int? { header(name).flatMap(HeadParser.decimal) }
 
@@ -178,12 +189,15 @@ package final class HTTPRequest {
 
     /// Compares without the case of ASCII letters; `lowercase` has none in upper case.
     static func equals(_ bytes: UnsafeRawBufferPointer, _ lowercase: StaticString) -> Bool {
-        guard bytes.count == lowercase.utf8CodeUnitCount else { return false }
-        let expected = lowercase.utf8Start
+        equals(bytes, UnsafeBufferPointer(start: lowercase.utf8Start, count: lowercase.utf8CodeUnitCount))
+    }
+
+    private static func equals(_ bytes: UnsafeRawBufferPointer, _ lowercase: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard bytes.count == lowercase.count else { return false }
         for index in 0..<bytes.count {
             let byte = bytes[index]
             let lower = byte &- UInt8(ascii: "A") < 26 ? byte | 0x20 : byte
-            if lower != expected[index] { return false }
+            if lower != lowercase[index] { return false }
         }
         return true
     }

@@ -1,5 +1,5 @@
 package import Artifacts
-package import Dispatch
+package import Dispatching
 internal import Domain
 package import Management
 package import Registry

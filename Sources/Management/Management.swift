@@ -14,8 +14,8 @@ package final class Management {
     let loop: EventLoop
     private let gate = SerialGate(waitersMax: 256)
 
-    /// Called after each change that is on disk and in the catalog, with the function's entry from before it.
-    package var onChange: ((Change, _ before: Catalog.Entry?) -> Void)?
+    /// Called after each change that is on disk and in the catalog.
+    package var onChange: ((Change) -> Void)?
 
     package init(catalog: Catalog, registry: Registry, artifacts: ArtifactStore, loop: EventLoop) {
         self.catalog = catalog
@@ -33,9 +33,8 @@ package final class Management {
             if changes.isEmpty { return answer }
             do throws(RegistryError) { try await registry.commit(changes) } catch { throw .registry(error) }
             for change in changes {
-                let before = change.function.flatMap { catalog.entry($0) }
                 catalog.apply(change)
-                onChange?(change, before)
+                onChange?(change)
             }
             return answer
         }
@@ -58,7 +57,7 @@ package final class Management {
 
 extension Change {
     /// The function that it is about; `nil` for changes of executions.
-    var function: Function.ID? {
+    package var function: Function.ID? {
         switch self {
         case .putFunction(let function): function.id
         case .deleteFunction(let id), .putVersion(let id, _), .deleteVersion(let id, _), .putAlias(let id, _, _),

@@ -62,6 +62,7 @@ package final class FunctionLogs {
     private let loop: EventLoop
     private var pending: [FunctionName: Pending] = [:]
     private var subscriptions: [Subscription] = []
+    private var flushWaiters: [CheckedContinuation<Void, Never>] = []
 
     package init(directory: String, loop: EventLoop) {
         self.directory = directory
@@ -101,6 +102,10 @@ package final class FunctionLogs {
     private func write(_ function: FunctionName) {
         guard var batch = pending[function], !batch.bytes.isEmpty || batch.droppedCount > 0 else {
             pending[function] = nil
+            if pending.isEmpty {
+                flushWaiters.forEach { $0.resume() }
+                flushWaiters = []
+            }
             return
         }
         if batch.droppedCount > 0 {
@@ -117,8 +122,11 @@ package final class FunctionLogs {
         }
     }
 
-    /// True when every line is with the kernel.
-    package var isFlushed: Bool { pending.isEmpty }
+    /// Returns when every line that was appended before is with the kernel.
+    package func flush() async {
+        guard !pending.isEmpty else { return }
+        await withCheckedContinuation { flushWaiters.append($0) }
+    }
 }
 
 /// The blocking part. A log that cannot be written must not stop the function, so errors end the attempt silently.

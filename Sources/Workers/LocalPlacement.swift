@@ -74,6 +74,9 @@ package final class LocalPlacement: Placement {
         try? await loop.offload { ScratchDirectory.remove(path) }
     }
 
+    /// After the last worker has ended.
+    package func close() { connections.closeAll() }
+
     /// Executions that have scratch files.
     package func executionsWithScratch() async -> [Execution.ID] {
         let path = settings.scratch

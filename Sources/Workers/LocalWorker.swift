@@ -192,7 +192,7 @@ final class LocalWorker: Worker {
         try output?.startReading()
     }
 
-    private static func terminated(_ strings: [String]) -> [UInt8] {
+    static func terminated(_ strings: [String]) -> [UInt8] {
         strings.flatMap { Array($0.utf8) + [0] }
     }
 

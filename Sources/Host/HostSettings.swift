@@ -1,0 +1,90 @@
+package import Dispatching
+package import Domain
+package import JSON
+package import Scheduling
+
+/// Everything about a host that can be chosen. docs/SETTINGS.md lists the keys of the configuration file.
+package struct HostSettings: Sendable {
+    package enum Sandbox: String, Sendable {
+        case bubblewrap, none
+    }
+
+    package var host = "127.0.0.1"
+    /// 0 picks a free one.
+    package var port = 7070
+    package var dataDirectory = ".roost"
+    package var sandbox = Sandbox.bubblewrap
+    /// What runs `python3` functions.
+    package var pythonInterpreter = "/usr/bin/python3"
+    package var limits = HostLimits()
+    package var executions = Executions.Settings()
+    /// At SIGTERM, what runs has this long to finish.
+    package var shutdownMax = Interval.seconds(30)
+    package var connectionsMax = 10_000
+    /// Names callbacks that hold the loop for over 50 ms, on standard error.
+    package var isDebugging = false
+
+    package init() {}
+
+    package struct Invalid: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// Sets what a configuration file says. Unknown keys are refused.
+    package mutating func read(_ file: [UInt8]) throws(Invalid) {
+        do {
+            let reader = try JSONObjectReader(try JSONValue.parse(file), named: "the configuration")
+            try read(reader)
+            try reader.refuseUnknown()
+        } catch let error as Invalid {
+            throw error
+        } catch {
+            throw Invalid(description: "\(error)")
+        }
+    }
+
+    private mutating func read(_ reader: JSONObjectReader) throws {
+        if let listen = try reader.optional("listen", as: String.self) { try setListen(listen) }
+        if let directory = try reader.optional("dataDirectory", as: String.self) { dataDirectory = directory }
+        if let text = try reader.optional("sandbox", as: String.self) {
+            guard let sandbox = Sandbox(rawValue: text) else {
+                throw reader.notAllowed("sandbox", "must be 'bubblewrap' or 'none'")
+            }
+            self.sandbox = sandbox
+        }
+        if let python = try reader.optional("python", as: String.self) { pythonInterpreter = python }
+        func set<Value>(_ key: String, _ range: ClosedRange<Value>, _ apply: (Value) -> Void) throws
+        where Value: JSONReadable & Comparable {
+            if let value = try reader.optional(key, in: range) { apply(value) }
+        }
+        try set("memoryMegabytes", 64...16_777_216) { limits.memoryMegabytesMax = $0 }
+        try set("workersMax", 1...100_000) { limits.workersMax = $0 }
+        try set("startsInFlightMax", 1...1000) { limits.startsInFlightMax = $0 }
+        try set("queueCapacity", 1...1_000_000) { limits.queueCapacity = $0 }
+        try set("queueWaitSeconds", 0.001...3600) { limits.queueWaitMax = .seconds($0 as Double) }
+        try set("trainingConcurrency", 1...1000) { limits.trainingConcurrency = $0 }
+        try set("learnedKeepAliveSeconds", 0...86400) { limits.learnedKeepAlive = .seconds($0 as Double) }
+        try set("shutdownSeconds", 0...3600) { shutdownMax = .seconds($0 as Double) }
+        try set("stopGraceSeconds", 0...3600) { executions.stopGrace = .seconds($0 as Double) }
+        try set("connectionsMax", 1...1_000_000) { connectionsMax = $0 }
+        if let delays = try reader.optional("retryDelaysSeconds", as: [Double].self) {
+            guard delays.count <= 10, delays.allSatisfy({ (0...86400).contains($0) }) else {
+                throw reader.notAllowed("retryDelaysSeconds", "must be at most 10 numbers from 0 to 86400")
+            }
+            executions.retryDelays = delays.map { .seconds($0) }
+        }
+    }
+
+    /// `HOST:PORT`, with a numeric host; an IPv6 one in brackets.
+    package mutating func setListen(_ text: String) throws(Invalid) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (0...65535).contains(port)
+        else { throw Invalid(description: "'\(text)' is not HOST:PORT, such as 127.0.0.1:7070") }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        self.host = host == "localhost" ? "127.0.0.1" : String(host)
+        self.port = port
+    }
+
+    package var isLoopback: Bool { host == "::1" || host.hasPrefix("127.") }
+}

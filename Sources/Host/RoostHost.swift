@@ -1,0 +1,211 @@
+internal import Artifacts
+internal import Dispatching
+internal import Domain
+internal import HTTP
+internal import LambdaAPI
+internal import Logging
+internal import Loop
+internal import Management
+internal import Registry
+internal import RoostAPI
+internal import Workers
+
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
+/// One host: everything wired together, from the data directory to the listener, and its orderly end.
+///
+/// Starts in the order in which things need each other, and ends in reverse: the listener closes and what runs finishes,
+/// workers stop, executions keep their state, the registry closes.
+package final class RoostHost {
+    package struct Failure: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    private let settings: HostSettings
+    private let logger = Logger(label: "roost", factory: { StreamLogHandler.standardError(label: $0) })
+    private let loop: EventLoop
+    private let registry: Registry
+    private let artifacts: ArtifactStore
+    private let lock: DataDirectoryLock
+    private let placement: LocalPlacement
+    private let logs: FunctionLogs
+    private var dispatcher: Dispatcher?
+    private var executions: Executions?
+    private var frontDoor: FrontDoor?
+    private var server: HTTPServer?
+    private var signals: [SignalWatcher] = []
+    private var isEnding = false
+    private var exitCode: CInt = 0
+
+    /// Runs a host on the calling thread until it is told to end by SIGTERM or SIGINT.
+    ///
+    /// - Returns: the process's exit code.
+    package static func serve(_ settings: HostSettings) throws(Failure) -> CInt {
+        let host = try RoostHost(settings)
+        host.run()
+        return host.exitCode
+    }
+
+    private init(_ settings: HostSettings) throws(Failure) {
+        guard settings.isLoopback else {
+            throw Failure(
+                description: "refusing to listen on \(settings.host): without access keys anybody who reaches it could "
+                    + "run code here. Listen on a loopback address.")
+        }
+        self.settings = settings
+        do {
+            let installation = try Installation()
+            let data = try Self.makeDirectory(settings.dataDirectory)
+            lock = try DataDirectoryLock(directory: data)
+            registry = try Registry(directory: data)
+            artifacts = try ArtifactStore(directory: data + "/artifacts")
+            for name in ["logs", "executions", "runtime"] { _ = try Self.makeDirectory("\(data)/\(name)") }
+            loop = try EventLoop()
+            let sandbox: SandboxMode
+            switch settings.sandbox {
+            case .none: sandbox = .none
+            case .bubblewrap:
+                guard let bubblewrap = installation.bubblewrap else {
+                    throw Failure(
+                        description: "bubblewrap (bwrap) is not installed. Install it, or give up the isolation of "
+                            + "workers with --sandbox none.")
+                }
+                sandbox = .bubblewrap(executable: bubblewrap)
+            }
+            var local = LocalPlacement.Settings(
+                sandbox: sandbox, launcher: installation.launcher,
+                runtimes: try installation.copyRuntimes(to: data + "/runtime"), scratch: data + "/executions")
+            local.pythonInterpreter = settings.pythonInterpreter
+            placement = LocalPlacement(settings: local, artifacts: artifacts, loop: loop)
+            logs = FunctionLogs(directory: data + "/logs", loop: loop)
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            throw Failure(description: "\(error)")
+        }
+    }
+
+    private func run() {
+        // A client that goes away is an error of its own connection.
+        signal(SIGPIPE, SIG_IGN)
+        if settings.isDebugging {
+            loop.watch { [logger] name, time in
+                logger.warning(
+                    "callback held the loop",
+                    metadata: ["callback": "\(name)", "milliseconds": "\(Int(time.milliseconds))"])
+            }
+        }
+        loop.spawn { [self] in
+            do {
+                try await start()
+            } catch {
+                complain("\(error)")
+                exitCode = 1
+                end()
+            }
+        }
+        loop.run()
+        registry.close()
+    }
+
+    private func start() async throws {
+        if let problem = await placement.sandboxProblem() {
+            throw Failure(
+                description: "workers cannot be isolated on this machine: \(problem). Run as a user that may make "
+                    + "namespaces, or give up the isolation of workers with --sandbox none.")
+        }
+        let pythonMinor = await placement.pythonMinor()
+        if pythonMinor != nil { await placement.compilePythonRuntime() }
+
+        let catalog = Catalog(try await registry.load())
+        let management = Management(catalog: catalog, registry: registry, artifacts: artifacts, loop: loop)
+        let dispatcher = Dispatcher(
+            loop: loop, limits: settings.limits, placement: placement, logs: logs, metrics: Metrics())
+        self.dispatcher = dispatcher
+        management.onChange = { [unowned dispatcher, unowned catalog] change in
+            if let function = change.function { dispatcher.functionChanged(function, to: catalog.entry(function)) }
+        }
+        let executions = Executions(
+            loop: loop, registry: registry, management: management, dispatcher: dispatcher, placement: placement,
+            settings: settings.executions
+        ) { [logger] in logger.error("\($0)") }
+        self.executions = executions
+        let lambda = LambdaAPI(management: management, executions: executions, loop: loop, pythonMinor: pythonMinor)
+        let roost = RoostAPI(lambda: lambda, executions: executions, pools: { [unowned self] in
+            dispatcher.pools(at: loop.now)
+        })
+        let frontDoor = FrontDoor(
+            lambda: lambda, roost: roost, dispatcher: dispatcher, artifacts: artifacts, logs: logs, loop: loop)
+        self.frontDoor = frontDoor
+
+        try await executions.resume()
+        let server = try HTTPServer(
+            loop: loop, host: settings.host, port: settings.port, connectionsMax: settings.connectionsMax,
+            delegate: frontDoor)
+        server.onAcceptError = { [logger] in logger.error("a connection could not be accepted: \($0)") }
+        self.server = server
+        let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
+        let url = "http://\(host):\(server.port)"
+        placement.settings.endpoint = url
+        for number in [SIGTERM, SIGINT] {
+            signals.append(try SignalWatcher(loop: loop, signal: number) { [unowned self] in end() })
+        }
+        frontDoor.isReady = true
+        print("roost: listening on \(url)")
+        fflush(nil)
+    }
+
+    // MARK: - The end
+
+    private func end() {
+        guard !isEnding else { return }
+        isEnding = true
+        frontDoor?.isReady = false
+        let limit = settings.shutdownMax
+        // Trainings are told first: writing a checkpoint takes the longest.
+        executions?.shutDown()
+        var waiting = 2
+        func done() {
+            waiting -= 1
+            if waiting == 0 { stopped() }
+        }
+        if let server { server.drain(within: limit, completion: done) } else { done() }
+        if let dispatcher { dispatcher.shutDown(within: limit, completion: done) } else { done() }
+    }
+
+    private func stopped() {
+        executions?.close()
+        signals.forEach { $0.close() }
+        placement.close()
+        loop.spawn { [self] in
+            await logs.flush()
+            loop.stop()
+        }
+    }
+
+    private func complain(_ message: String) {
+        let line = Array("roost: \(message)\n".utf8)
+        _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    }
+
+    /// - Returns: its absolute path.
+    private static func makeDirectory(_ path: String) throws(Failure) -> String {
+        var parent = path.hasPrefix("/") ? "" : "."
+        for component in path.split(separator: "/") {
+            parent += "/" + component
+            // Others may pass: workers of a root host are another user. What is secret below has rights of its own.
+            if mkdir(parent, 0o755) != 0, errno != EEXIST {
+                throw Failure(description: "mkdir \(parent): \(String(cString: strerror(errno)))")
+            }
+        }
+        guard let absolute = realpath(path, nil) else {
+            throw Failure(description: "\(path): \(String(cString: strerror(errno)))")
+        }
+        defer { free(absolute) }
+        return String(cString: absolute)
+    }
+}
+
+extension Executions: @retroactive ExecutionService {}
