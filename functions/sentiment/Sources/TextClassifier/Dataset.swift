@@ -131,6 +131,7 @@ struct Dataset {
         _ body: (inout Dataset, _ label: String, _ text: UnsafeRawBufferPointer, _ line: Int) throws -> Void
     ) throws {
         let file = try MappedFile(path: path)
+        defer { withExtendedLifetime(file) {} }  // also when a line is refused
         let bytes = file.bytes
         var start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
         var number = 0
@@ -155,7 +156,6 @@ struct Dataset {
             let text = UnsafeRawBufferPointer(rebasing: line[(tab + 1)...])
             try body(&self, String(decoding: name, as: UTF8.self), text, number)
         }
-        withExtendedLifetime(file) {}
     }
 
     private static func bad(_ path: String, _ line: Int, _ what: String) -> FunctionError {

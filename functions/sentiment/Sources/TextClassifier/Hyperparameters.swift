@@ -2,10 +2,10 @@ package import WorkerRuntime
 
 /// What a training may be told. The defaults are the same for every language and size of data.
 package struct Hyperparameters: Equatable, Sendable {
-    /// Passes over the training data. `nil`: 10, and more for small data, until 1,000 minibatches or 200 epochs.
+    /// Passes over the training data. `nil`: 20, and more for small data, until 2,000 minibatches or 400 epochs.
     package var epochs: Int?
     /// The step of an embedding row's first update; the dense layers use 0.4 of it. Falls linearly to a twentieth.
-    package var learningRate = 0.005
+    package var learningRate = 0.001
     /// Examples per update.
     package var batchSize = 16
     /// Numbers per feature; a multiple of 8.
@@ -66,7 +66,7 @@ package struct Hyperparameters: Equatable, Sendable {
     func epochCount(examples: Int) -> Int {
         if let epochs { return epochs }
         let batches = max(1, (examples + batchSize - 1) / batchSize)
-        return min(200, max(10, (1000 + batches - 1) / batches))
+        return min(400, max(20, (2000 + batches - 1) / batches))
     }
 
     private static func integer(_ key: String, _ value: JSONValue, in range: ClosedRange<Int>) throws -> Int {

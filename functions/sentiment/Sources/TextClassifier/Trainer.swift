@@ -145,7 +145,7 @@ package final class Trainer {
                 }
             }
             let rate = Double(count - epochStartPosition) / max(Self.now - epochStarted, 1e-9)
-            let validation = endEpoch()
+            let validation = try endEpoch()
             lastReport = Self.now
             var done = progress(isEpochEnd: true, validation: validation, since: epochStarted, from: epochStartPosition)
             done.examplesPerSecond = rate
@@ -199,7 +199,7 @@ package final class Trainer {
 
     /// Adds the epoch's weights to the mean, and keeps the mean as the best model if it is. Nothing is kept apart
     /// without validation data: then the last epoch's mean is the model.
-    private func endEpoch() -> (loss: Double, accuracy: Double)? {
+    private func endEpoch() throws -> (loss: Double, accuracy: Double)? {
         let share = 1 / Float(state.scalars.epoch + 1)
         for index in 0..<state.denseCount {
             state.denseAverages[index] += (state.dense[index] - state.denseAverages[index]) * share
@@ -208,9 +208,14 @@ package final class Trainer {
         let averages = state.rowAverages
         for index in 0..<state.rowFloats { averages[index] += (rows[index] - averages[index]) * share }
 
+        guard state.scalars.epochLoss.isFinite, (0..<state.denseCount).allSatisfy({ state.dense[$0].isFinite }) else {
+            throw FunctionError(
+                type: "Training.Diverged",
+                message: "The weights became infinite in epoch \(state.scalars.epoch + 1); lower learningRate")
+        }
         candidate.store(dense: state.denseAverages, rows: state.rowAverages)
         let validation = evaluate()
-        if validation == nil || validation!.loss < state.scalars.bestLoss {
+        if state.scalars.epoch == 0 || validation == nil || validation!.loss < state.scalars.bestLoss {
             swap(&best, &candidate)
             state.scalars.bestEpoch = state.scalars.epoch + 1
             state.scalars.bestTrainingLoss = state.scalars.epochLoss / Double(data.training.count)

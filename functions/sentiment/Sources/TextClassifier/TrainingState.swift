@@ -110,8 +110,10 @@ final class TrainingState {
                 at: MemoryLayout<CheckpointHeader>.size + block.count, count: bestModel.count),
             checksum(state) == header.stateChecksum, checksum(model) == header.modelChecksum
         else { return false }
-        block.copyMemory(from: state)
-        bestModel.copyMemory(from: model)
-        return true
+        return withExtendedLifetime(file) {
+            block.copyMemory(from: state)
+            bestModel.copyMemory(from: model)
+            return true
+        }
     }
 }

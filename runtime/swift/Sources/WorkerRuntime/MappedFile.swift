@@ -12,7 +12,8 @@ import Glibc
 /// any pointer into it.
 public final class MappedFile: @unchecked Sendable {  // immutable after init, and the pages are read-only
     public let path: String
-    /// The file's content. Valid as long as this object.
+    /// The file's content. Valid as long as this object, which Swift may release after its last mention: store it beside
+    /// whatever points into it, or use ``withBytes(_:)``.
     public let bytes: UnsafeRawBufferPointer
 
     /// A range that the file does not contain, or an address that its type cannot have: the file is not what its
@@ -55,6 +56,11 @@ public final class MappedFile: @unchecked Sendable {  // immutable after init, a
     }
 
     public var count: Int { bytes.count }
+
+    /// Calls `body` with the content, and keeps the mapping until it returns.
+    public func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        try withExtendedLifetime(self) { try body(bytes) }
+    }
 
     /// Reads one value, in the machine's byte order, from any offset.
     public func load<T: BitwiseCopyable>(_ type: T.Type, at offset: Int) throws(OutOfBounds) -> T {
