@@ -71,12 +71,12 @@ final class HostConnection {
 
     /// Posts an invocation's answer and asks for the next invocation, in one write.
     func respond(_ response: Response, to invocation: Invocation) throws {
-        try post("response", response.bytes, type: response.contentType, for: invocation, thenNext: true)
+        try post("response", response.bytes, type: response.contentType, for: invocation)
     }
 
     /// Posts an invocation's failure and asks for the next invocation, in one write.
     func fail(_ error: FunctionError, _ invocation: Invocation) throws {
-        try post("error", error.document, type: "application/json", for: invocation, thenNext: true)
+        try post("error", error.document, type: "application/json", for: invocation)
     }
 
     /// Reports that the function could not start, and waits until the host has taken note.
@@ -111,8 +111,18 @@ final class HostConnection {
         }
     }
 
+    /// Reads what the host still has to say, for at most 200 ms: a socket that is closed with unread bytes in it
+    /// shows the host a reset instead of an end.
+    func finish() {
+        while case .acknowledgement? = awaited.first {
+            var state = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+            guard start < end || poll(&state, 1, 200) > 0, (try? readAnswer()) != nil else { return }
+            awaited.removeFirst()
+        }
+    }
+
     private func post(
-        _ kind: String, _ body: [UInt8], type: String, for invocation: Invocation, thenNext: Bool
+        _ kind: String, _ body: [UInt8], type: String, for invocation: Invocation
     ) throws {
         let path = "/2018-06-01/runtime/invocation/\(invocation.context.requestID)/\(kind)"
         try write(head(path, "Content-Type: \(type)\r\n" + nonce(invocation), body), body, next)

@@ -74,7 +74,7 @@ enum Worker {
                         }
                     }
                     let result = try function.train(job)
-                    if StopSignal.isRaised { return }
+                    if StopSignal.isRaised { return connection.finish() }
                     StopSignal.uninstall()
                     try connection.respond(Response(bytes: result.document), to: invocation)
                 } catch let closed as HostConnection.Closed {
@@ -84,7 +84,7 @@ enum Worker {
                         if !(error is TrainingStopped) {
                             writeToStandardError("worker: the training failed after it was asked to stop: \(error)\n")
                         }
-                        return
+                        return connection.finish()
                     }
                     StopSignal.uninstall()
                     try connection.fail(FunctionError(reporting: error), invocation)
