@@ -62,10 +62,13 @@ struct Dataset {
                 dataset.training.append(dataset.buckets, label: index)
             }
         }
-        guard training.count > 0 else { throw FunctionError(type: "BadData", message: "The channel train has no examples") }
+        guard training.count > 0 else {
+            throw FunctionError(type: "BadData", message: "The channel train has no examples")
+        }
         guard indexes.count >= 2 else {
             throw FunctionError(
-                type: "BadData", message: "The channel train has one label only, \(indexes.keys.first!); two are needed")
+                type: "BadData", message: "The channel train has one label only, \(indexes.keys.first!); two are needed"
+            )
         }
         labels = indexes.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         var order = [UInt32](repeating: 0, count: labels.count)

@@ -34,7 +34,8 @@ struct DenseLayers {
             let row = UnsafeRawPointer(parameters + unit * dimension)
             var sum = Lanes.zero
             for offset in stride(from: 0, to: dimension * 4, by: 32) {
-                sum += row.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
+                sum +=
+                    row.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
                     * x.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
             }
             hidden[unit] = tanhf(sum.sum() + parameters[shape.hiddenBiases + unit])
@@ -84,10 +85,12 @@ struct DenseLayers {
             let row = UnsafeRawPointer(parameters + unit * dimension)
             let gradient = UnsafeMutableRawPointer(gradients + unit * dimension)
             for offset in stride(from: 0, to: dimension * 4, by: 32) {
-                let sum = gradient.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
+                let sum =
+                    gradient.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
                     + error * x.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
                 gradient.storeBytes(of: sum, toByteOffset: offset, as: Lanes.self)
-                let back = dx.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
+                let back =
+                    dx.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
                     + error * row.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
                 dx.storeBytes(of: back, toByteOffset: offset, as: Lanes.self)
             }

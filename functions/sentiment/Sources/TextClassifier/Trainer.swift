@@ -4,16 +4,17 @@ import WorkerRuntime
 /// Trains a text classifier.
 ///
 /// The network is an embedding bag (the sum of the rows of a text's features, divided by the square root of their
-/// number), a tanh layer and a softmax; the loss is cross-entropy with label smoothing. Rows are updated by Adagrad with
-/// one sum per row, since the rows of a text share their gradient; the dense layers by Adam. Features are dropped at
-/// random while training. What is kept is the mean of the weights at the ends of the epochs so far, which on these small
-/// data is better than any single epoch by about a point, at the epoch where that mean's validation loss is least.
+/// number), a tanh layer and a softmax; the loss is cross-entropy with label smoothing. Rows are updated by Adagrad
+/// with one sum per row, since the rows of a text share their gradient; the dense layers by Adam. Features are dropped
+/// at random while training. What is kept is the mean of the weights at the ends of the epochs so far, which on small
+/// data was better than the single epochs by up to a point, at the epoch where that mean's validation loss is least.
 ///
 /// Order of work, which makes a resumed training end in the same bits:
 ///
 ///  1. A minibatch's forward and backward passes all use the weights before it; then the dense layers and, example by
 ///     example, the rows are updated.
-///  2. The order of an epoch's examples depends on (seed, epoch) only, a minibatch's dropout on (seed, epoch, position).
+///  2. The order of an epoch's examples depends on (seed, epoch) only, a minibatch's dropout on (seed, epoch,
+///     position).
 ///  3. Between minibatches the state is complete: a checkpoint may be taken at any of them.
 package final class Trainer {
     package struct Report: Sendable {
@@ -416,7 +417,8 @@ package final class Trainer {
                 let step = rate / sum.squareRoot()
                 let target = table + Int(row) &* dimension &* 4
                 for offset in stride(from: 0, to: dimension &* 4, by: 32) {
-                    let value = target.load(fromByteOffset: offset, as: SIMD8<Float>.self)
+                    let value =
+                        target.load(fromByteOffset: offset, as: SIMD8<Float>.self)
                         - step * gradient.load(fromByteOffset: offset, as: SIMD8<Float>.self)
                     target.storeBytes(of: value, toByteOffset: offset, as: SIMD8<Float>.self)
                 }
@@ -436,7 +438,8 @@ package final class Trainer {
             let gradient = gradients[index] * scale
             first[index] = 0.9 * first[index] + 0.1 * gradient
             second[index] = 0.999 * second[index] + 0.001 * gradient * gradient
-            weights[index] -= rate * (first[index] * firstCorrection)
+            weights[index] -=
+                rate * (first[index] * firstCorrection)
                 / ((second[index] * secondCorrection).squareRoot() + 1e-8)
         }
     }

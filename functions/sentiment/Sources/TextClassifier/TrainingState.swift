@@ -101,8 +101,10 @@ final class TrainingState {
     /// otherwise nothing has changed.
     func read(from path: String, fingerprint: UInt64, bestModel: UnsafeMutableRawBufferPointer) -> Bool {
         guard let file = try? MappedFile(path: path), let header = try? file.load(CheckpointHeader.self, at: 0),
-            header.magic == CheckpointHeader(
-                fingerprint: 0, stateBytes: 0, modelBytes: 0, stateChecksum: 0, modelChecksum: 0).magic,
+            header.magic
+                == CheckpointHeader(
+                    fingerprint: 0, stateBytes: 0, modelBytes: 0, stateChecksum: 0, modelChecksum: 0
+                ).magic,
             header.fingerprint == fingerprint, header.stateBytes == block.count,
             header.modelBytes == bestModel.count,
             let state = try? file.slice(at: MemoryLayout<CheckpointHeader>.size, count: block.count),

@@ -28,16 +28,18 @@ struct ClassifierTests {
         #expect(try fixture.answer(#"{"text": ""}"#)["label"]?.string != nil)
     }
 
-    @Test("says what is wrong with an event", arguments: [
-        ("{}", "The event must have either text (a string) or texts (an array of strings)"),
-        (#"{"text": "a", "texts": []}"#, "The event must have either text"),
-        (#"{"text": 1}"#, "text is a number, not a string"),
-        (#"{"text": null}"#, "text is null, not a string"),
-        (#"{"texts": "a"}"#, "texts is a string, not an array"),
-        (#"{"texts": ["a", {}]}"#, "texts[1] is an object, not a string"),
-        (#"{"text": "a", "lang": "en"}"#, "Unknown key lang"),
-        (#""a""#, "The event is a string, not an object"),
-    ])
+    @Test(
+        "says what is wrong with an event",
+        arguments: [
+            ("{}", "The event must have either text (a string) or texts (an array of strings)"),
+            (#"{"text": "a", "texts": []}"#, "The event must have either text"),
+            (#"{"text": 1}"#, "text is a number, not a string"),
+            (#"{"text": null}"#, "text is null, not a string"),
+            (#"{"texts": "a"}"#, "texts is a string, not an array"),
+            (#"{"texts": ["a", {}]}"#, "texts[1] is an object, not a string"),
+            (#"{"text": "a", "lang": "en"}"#, "Unknown key lang"),
+            (#""a""#, "The event is a string, not an object"),
+        ])
     func badInput(event: String, expected: String) throws {
         let fixture = try Self.trained()
         #expect(try #require(failure { _ = try fixture.answer(event) }).hasPrefix("BadInput: \(expected)"))

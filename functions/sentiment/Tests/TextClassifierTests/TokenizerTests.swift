@@ -11,19 +11,24 @@ struct TokenizerTests {
         return result
     }
 
-    @Test("reads these as the same text", arguments: [
-        ("Good FILM", "good film"), ("ÉTÉ Straße", "été straße"), ("ＡＢＣ１！", "abc1!"), ("don’t", "don't"),
-        ("a  b\t c", "a b c"), ("'quoted'", "'quoted"), ("好\u{3000}书", "好 书"), ("Привет", "привет"),
-        ("\u{FEFF}soft\u{AD}ly", "softly"),
-    ])
+    @Test(
+        "reads these as the same text",
+        arguments: [
+            ("Good FILM", "good film"), ("ÉTÉ Straße", "été straße"), ("ＡＢＣ１！", "abc1!"), ("don’t", "don't"),
+            ("a  b\t c", "a b c"), ("'quoted'", "'quoted"), ("好\u{3000}书", "好 书"), ("Привет", "привет"),
+            ("\u{FEFF}soft\u{AD}ly", "softly"),
+        ])
     func sameText(left: String, right: String) {
         #expect(features(left) == features(right))
     }
 
-    @Test("counts words, pairs and the n-grams of words; characters, pairs and triples of Chinese", arguments: [
-        ("", 0), ("   ", 0), ("a", 1), ("is it", 3), ("film", 1 + 3), ("bad film", 3 + 2 + 3), ("film film", 1 + 1 + 3),
-        ("好", 1), ("不好", 3), ("这本书", 6), ("很好很好", 6), ("好!", 3), ("😀😀", 2),
-    ])
+    @Test(
+        "counts words, pairs and the n-grams of words; characters, pairs and triples of Chinese",
+        arguments: [
+            ("", 0), ("   ", 0), ("a", 1), ("is it", 3), ("film", 1 + 3), ("bad film", 3 + 2 + 3),
+            ("film film", 1 + 1 + 3),
+            ("好", 1), ("不好", 3), ("这本书", 6), ("很好很好", 6), ("好!", 3), ("😀😀", 2),
+        ])
     func counts(text: String, expected: Int) {
         #expect(features(text).count == expected)
     }
@@ -34,10 +39,12 @@ struct TokenizerTests {
         #expect(features("not good") != features("good not"))
     }
 
-    @Test("finds the first byte that is not UTF-8", arguments: [
-        ([0x61, 0xC3, 0xA9], nil), ([0xEF, 0xBF, 0xBD], nil), ([0x61, 0xFF], 1), ([0xC3], 0), ([0xC0, 0x80], 0),
-        ([0xED, 0xA0, 0x80], 0), ([0xF4, 0x90, 0x80, 0x80], 0), ([0xE4, 0xBD], 0), ([0xF0, 0x9F, 0x98, 0x80], nil),
-    ] as [([UInt8], Int?)])
+    @Test(
+        "finds the first byte that is not UTF-8",
+        arguments: [
+            ([0x61, 0xC3, 0xA9], nil), ([0xEF, 0xBF, 0xBD], nil), ([0x61, 0xFF], 1), ([0xC3], 0), ([0xC0, 0x80], 0),
+            ([0xED, 0xA0, 0x80], 0), ([0xF4, 0x90, 0x80, 0x80], 0), ([0xE4, 0xBD], 0), ([0xF0, 0x9F, 0x98, 0x80], nil),
+        ] as [([UInt8], Int?)])
     func utf8(bytes: [UInt8], expected: Int?) {
         #expect(bytes.withUnsafeBytes { Tokenizer.firstInvalidByte(of: $0) } == expected)
     }

@@ -52,9 +52,9 @@ struct TrainingTests {
     @Test("learns two labels, and says so while it does")
     func learns() throws {
         let fixture = Fixture()
-        try fixture.write(Fixture.lines(600))
+        try fixture.write(Fixture.lines(300))
         var reports: [TrainingJob.Progress] = []
-        let metrics = try fixture.train(onProgress: { reports.append($0) }).metrics
+        let metrics = try fixture.train(["learningRate": 0.005], onProgress: { reports.append($0) }).metrics
         #expect(try #require(metrics["validation_accuracy"]) > 0.95)
         #expect(try #require(metrics["accuracy"]) > 0.9)
         #expect(metrics["labels"] == 2)
@@ -62,9 +62,10 @@ struct TrainingTests {
         #expect(try fixture.label(of: "own1x1 common3") == "bad")
         let epochs = reports.dropFirst()
         #expect(epochs.map(\.step) == (1...epochs.count).map { $0 })
-        #expect(epochs.last.map { $0.metrics.keys.sorted() } == [
-            "accuracy", "examples_per_second", "loss", "validation_accuracy", "validation_loss",
-        ])
+        #expect(
+            epochs.last.map { $0.metrics.keys.sorted() } == [
+                "accuracy", "examples_per_second", "loss", "validation_accuracy", "validation_loss",
+            ])
         #expect(zip(epochs, epochs.dropFirst()).allSatisfy { $0.fraction! < $1.fraction! })
     }
 
@@ -82,7 +83,8 @@ struct TrainingTests {
         #expect(try TextModel(path: "\(fixture.path)/output/model.bin").labels == ["bad", "good"])
     }
 
-    @Test("a training that was stopped and continued ends in the same bits as one that was not",
+    @Test(
+        "a training that was stopped and continued ends in the same bits as one that was not",
         arguments: [1, 5, 17, 18, 40])
     func resumed(batches: Int) throws {
         let fixture = Fixture()
@@ -99,7 +101,8 @@ struct TrainingTests {
         #expect(try fixture.model == whole)
     }
 
-    @Test("a checkpoint of other data, of other settings, or a damaged one is not continued",
+    @Test(
+        "a checkpoint of other data, of other settings, or a damaged one is not continued",
         arguments: ["data", "settings", "damage", "cut"])
     func foreignCheckpoint(change: String) throws {
         let fixture = Fixture()
@@ -150,11 +153,12 @@ struct TrainingTests {
     func otherData() throws {
         let fixture = Fixture()
         try fixture.write(String(repeating: "好评\t这本书很好，喜欢\n差评\t质量太差了，后悔\n好评\t非常满意\n差评\t很失望\n", count: 30))
-        try fixture.train()
+        try fixture.train(["epochs": 10, "learningRate": 0.005])
         #expect(try fixture.label(of: "很喜欢") == "好评")
         #expect(try fixture.label(of: "太差") == "差评")
-        try fixture.write(Fixture.lines(2000, labels: (0..<20).map { "label \($0)" }))
-        #expect(try #require(try fixture.train().metrics["validation_accuracy"]) > 0.9)
+        try fixture.write(Fixture.lines(600, labels: (0..<20).map { "label \($0)" }))
+        let metrics = try fixture.train(["learningRate": 0.01, "epochs": 10]).metrics
+        #expect(try #require(metrics["validation_accuracy"]) > 0.9)
         #expect(try fixture.label(of: "own13x2 own13x4 common1") == "label 13")
     }
 
@@ -168,12 +172,14 @@ struct TrainingTests {
         #expect(metrics["validation_accuracy"] != nil)
     }
 
-    @Test("says what is wrong with the data, and where", arguments: [
-        ("", "BadData: The channel train has no examples"),
-        ("a\tx\na\ty\n", "BadData: The channel train has one label only, a; two are needed"),
-        ("a\tx\n\nno tab\n", "BadData: a.tsv, line 3: no tab between label and text"),
-        ("a\tx\n\ty\n", "BadData: a.tsv, line 2: no label before the tab"),
-    ])
+    @Test(
+        "says what is wrong with the data, and where",
+        arguments: [
+            ("", "BadData: The channel train has no examples"),
+            ("a\tx\na\ty\n", "BadData: The channel train has one label only, a; two are needed"),
+            ("a\tx\n\nno tab\n", "BadData: a.tsv, line 3: no tab between label and text"),
+            ("a\tx\n\ty\n", "BadData: a.tsv, line 2: no label before the tab"),
+        ])
     func badData(text: String, expected: String) throws {
         let fixture = Fixture()
         try fixture.write(text)
@@ -196,16 +202,18 @@ struct TrainingTests {
         #expect(failure { _ = try Trainer.run(job) }?.contains("no channel train") == true)
     }
 
-    @Test("refuses hyperparameters by name", arguments: [
-        (#"{"lr": 1}"#, "Unknown hyperparameter lr; there are epochs"),
-        (#"{"epochs": 0}"#, "epochs must be a whole number from 1 to 1000000, not 0"),
-        (#"{"epochs": 2.5}"#, "epochs must be a whole number from 1 to 1000000, not 2.5"),
-        (#"{"learningRate": "fast"}"#, #"learningRate must be a number from 1e-06 to 1.0, not "fast""#),
-        (#"{"embeddingDimension": 12}"#, "embeddingDimension must be a multiple of 8, not 12"),
-        (#"{"buckets": 3000}"#, "buckets must be a power of two, not 3000"),
-        (#"{"dropout": 1}"#, "dropout must be a number from 0.0 to 0.9, not 1"),
-        ("[]", "Hyperparameters are a JSON object, not an array"),
-    ])
+    @Test(
+        "refuses hyperparameters by name",
+        arguments: [
+            (#"{"lr": 1}"#, "Unknown hyperparameter lr; there are epochs"),
+            (#"{"epochs": 0}"#, "epochs must be a whole number from 1 to 1000000, not 0"),
+            (#"{"epochs": 2.5}"#, "epochs must be a whole number from 1 to 1000000, not 2.5"),
+            (#"{"learningRate": "fast"}"#, #"learningRate must be a number from 1e-06 to 1.0, not "fast""#),
+            (#"{"embeddingDimension": 12}"#, "embeddingDimension must be a multiple of 8, not 12"),
+            (#"{"buckets": 3000}"#, "buckets must be a power of two, not 3000"),
+            (#"{"dropout": 1}"#, "dropout must be a number from 0.0 to 0.9, not 1"),
+            ("[]", "Hyperparameters are a JSON object, not an array"),
+        ])
     func badHyperparameters(event: String, expected: String) throws {
         let message = try #require(failure { _ = try Hyperparameters(JSONValue(parsing: event)) })
         #expect(message.hasPrefix("BadHyperparameter: \(expected)"))

@@ -25,7 +25,10 @@ final class HostConnection {
         var invocationID: String?
     }
 
-    private enum Awaited { case next, acknowledgement(of: String) }
+    private enum Awaited {
+        case next
+        case acknowledgement(of: String)
+    }
 
     private let socket: Int32
     private let next: [UInt8]
@@ -330,7 +333,9 @@ final class HostConnection {
             try withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { scratch in
                 var count = 0
                 for part in parts {
-                    part.withUnsafeBytes { if let base = $0.baseAddress { memcpy(scratch.baseAddress! + count, base, $0.count) } }
+                    part.withUnsafeBytes {
+                        if let base = $0.baseAddress { memcpy(scratch.baseAddress! + count, base, $0.count) }
+                    }
                     count += part.count
                 }
                 var vector = [iovec(iov_base: scratch.baseAddress!, iov_len: count)]

@@ -14,7 +14,8 @@ extension JSONValue {
     /// Of two members with one key the later wins. Nesting is limited to 2048 levels. A number beyond 64 bits makes
     /// the whole text be read with integers as floating point numbers, so it is never refused.
     public init(parsing bytes: some Collection<UInt8>) throws(JSONError) {
-        let parsed = bytes.withContiguousStorageIfAvailable { Self.parse(UnsafeRawBufferPointer($0)) }
+        let parsed =
+            bytes.withContiguousStorageIfAvailable { Self.parse(UnsafeRawBufferPointer($0)) }
             ?? Array(bytes).withUnsafeBytes { Self.parse($0) }
         self = try parsed.get()
     }
@@ -49,7 +50,8 @@ extension JSONValue {
             var object = JSONObject()
             var iterator = json_object_iter(node)
             while let current = iterator {
-                object.appendUnique(String(cString: json_object_iter_key(current)), JSONValue(json_object_iter_value(current)))
+                object.appendUnique(
+                    String(cString: json_object_iter_key(current)), JSONValue(json_object_iter_value(current)))
                 iterator = json_object_iter_next(node, current)
             }
             self = .object(object)

@@ -12,8 +12,8 @@ import Glibc
 /// any pointer into it.
 public final class MappedFile: @unchecked Sendable {  // immutable after init, and the pages are read-only
     public let path: String
-    /// The file's content. Valid as long as this object, which Swift may release after its last mention: store it beside
-    /// whatever points into it, or use ``withBytes(_:)``.
+    /// The file's content. Valid as long as this object, which Swift may release after its last mention: store it
+    /// beside whatever points into it, or use ``withBytes(_:)``.
     public let bytes: UnsafeRawBufferPointer
 
     /// A range that the file does not contain, or an address that its type cannot have: the file is not what its
@@ -46,7 +46,8 @@ public final class MappedFile: @unchecked Sendable {  // immutable after init, a
             return
         }
         // MAP_FAILED is a macro that Swift does not import.
-        guard let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, file, 0), address != UnsafeMutableRawPointer(bitPattern: -1)
+        guard let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, file, 0),
+            address != UnsafeMutableRawPointer(bitPattern: -1)
         else { throw SystemError(operation: "mmap \(path)", code: errno) }
         bytes = UnsafeRawBufferPointer(start: address, count: size)
     }

@@ -132,7 +132,8 @@ enum Worker {
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         var found: UnsafeMutablePointer<addrinfo>?
-        let status = getaddrinfo(String(address[..<colon]), String(address[address.index(after: colon)...]), &hints, &found)
+        let status = getaddrinfo(
+            String(address[..<colon]), String(address[address.index(after: colon)...]), &hints, &found)
         guard status == 0 else {
             fatal("AWS_LAMBDA_RUNTIME_API=\(address): \(String(cString: gai_strerror(status)))")
         }
@@ -140,7 +141,8 @@ enum Worker {
         var code: Int32 = 0
         var candidate = found
         while let current = candidate?.pointee {
-            let file = socket(current.ai_family, current.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), current.ai_protocol)
+            let file = socket(
+                current.ai_family, current.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), current.ai_protocol)
             if file >= 0 {
                 if connect(file, current.ai_addr, current.ai_addrlen) == 0 {
                     var on: Int32 = 1
@@ -167,10 +169,12 @@ enum Worker {
     private static func startThread(_ body: @escaping () -> Void) -> pthread_t {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(ThreadBody(body)).toOpaque()  // released by the thread
-        let status = pthread_create(&thread, nil, { context in
-            Unmanaged<ThreadBody>.fromOpaque(context!).takeRetainedValue().run()
-            return nil
-        }, context)
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                Unmanaged<ThreadBody>.fromOpaque(context!).takeRetainedValue().run()
+                return nil
+            }, context)
         guard status == 0 else { fatal("\(SystemError(operation: "pthread_create", code: status))") }
         return thread
     }

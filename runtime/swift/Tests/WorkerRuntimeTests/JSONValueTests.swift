@@ -3,17 +3,21 @@ import WorkerRuntime
 
 @Suite("JSON values")
 struct JSONValueTests {
-    @Test("a text that was read is written the same, members in their order", arguments: [
-        "null", "true", "[]", "{}", "-0.5", "0.1", "1e+300", "9223372036854775807", #""a\"b\\c\n\u0001é中😀""#,
-        #"{"b":1,"a":[1.5,"x",{"c":null}],"é":false}"#, #""nul\u0000inside""#,
-    ])
+    @Test(
+        "a text that was read is written the same, members in their order",
+        arguments: [
+            "null", "true", "[]", "{}", "-0.5", "0.1", "1e+300", "9223372036854775807", #""a\"b\\c\n\u0001é中😀""#,
+            #"{"b":1,"a":[1.5,"x",{"c":null}],"é":false}"#, #""nul\u0000inside""#,
+        ])
     func roundTrip(text: String) throws {
         #expect(String(decoding: try JSONValue(parsing: text).encoded, as: UTF8.self) == text)
     }
 
-    @Test("what is no JSON is refused with its place", arguments: [
-        "", " ", "{", "[1,]", "nul", "{\"a\":1}x", "\"\u{1}\"", "{'a':1}", "NaN",
-    ])
+    @Test(
+        "what is no JSON is refused with its place",
+        arguments: [
+            "", " ", "{", "[1,]", "nul", "{\"a\":1}x", "\"\u{1}\"", "{'a':1}", "NaN",
+        ])
     func refusals(text: String) {
         #expect(throws: JSONError.self) { try JSONValue(parsing: text) }
     }
@@ -26,7 +30,7 @@ struct JSONValueTests {
     @Test("a number beyond 64 bits is read as floating point")
     func largeNumbers() throws {
         let value = try JSONValue(parsing: "[18446744073709551616,1]")
-        #expect(value.array?[0].number == 18446744073709551616)
+        #expect(value.array?[0].number == 18_446_744_073_709_551_616)
         #expect(value.array?[1].integer == 1)
     }
 

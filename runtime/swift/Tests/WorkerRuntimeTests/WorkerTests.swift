@@ -163,7 +163,8 @@ struct WorkerTests {
         #expect(try JSONValue(parsing: report.body)["errorMessage"]?.string == "cut short")
     }
 
-    @Test("ends when the host closes the connection, between invocations and within an answer",
+    @Test(
+        "ends when the host closes the connection, between invocations and within an answer",
         arguments: ["", "HTTP/1.1 200 OK\r\nContent-", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"])
     func closed(prefix: String) throws {
         let host = FakeHost()
@@ -258,7 +259,9 @@ struct TrainingWorkerTests {
         mkdir(folder, 0o755)
         mkdir("\(folder)/folder", 0o755)
         for name in ["b", "a"] {
-            try Array("x".utf8).withUnsafeBytes { try TrainingJob.replaceFile(atPath: "\(folder)/\(name)", with: $0, $0) }
+            try Array("x".utf8).withUnsafeBytes {
+                try TrainingJob.replaceFile(atPath: "\(folder)/\(name)", with: $0, $0)
+            }
         }
         defer {
             for name in ["a", "b"] { unlink("\(folder)/\(name)") }
