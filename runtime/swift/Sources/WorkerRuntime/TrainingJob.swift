@@ -8,7 +8,7 @@ import Glibc
 ///
 /// Used on the thread that calls ``TrainableFunction/train(_:)`` only.
 public final class TrainingJob {
-    /// The event. Its reserved key `roost` was for the host and may be ignored.
+    /// The event; `{}` when it is empty. Its reserved key `roost` was for the host and may be ignored.
     public let hyperparameters: JSONValue
     /// The base version's model; `nil` when it has none.
     public let modelDirectory: String?
@@ -52,7 +52,7 @@ public final class TrainingJob {
     init(
         event: Event, isStopRequested: @escaping () -> Bool, onProgress: @escaping (Progress) -> Void
     ) throws {
-        hyperparameters = try event.json()
+        hyperparameters = event.bytes.isEmpty ? [:] : try event.json()
         guard let outputDirectory = Environment.value("ROOST_OUTPUT_DIR") else {
             throw FunctionError(type: "Training.NoOutput", message: "The host named no ROOST_OUTPUT_DIR")
         }
