@@ -1,0 +1,22 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let package = Package(
+    name: "WorkerRuntime",
+    products: [
+        .library(name: "WorkerRuntime", targets: ["WorkerRuntime"])
+    ],
+    targets: [
+        .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+        .target(name: "WorkerRuntime", dependencies: ["CJansson"], swiftSettings: settings),
+        .testTarget(name: "WorkerRuntimeTests", dependencies: ["WorkerRuntime"], swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)
