@@ -23,16 +23,26 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
     targets: [
-        .systemLibrary(name: "CUV", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
-        .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+        .systemLibrary(name: "CUV", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
+
         .target(name: "Domain", swiftSettings: strict),
-        .target(
-            name: "Registry", dependencies: ["Domain", .product(name: "GRDB", package: "GRDB.swift")],
-            swiftSettings: strict),
+        .target(name: "JSON", dependencies: ["CJansson"], swiftSettings: settings),
+        .target(name: "Loop", dependencies: ["CUV", "Domain"], swiftSettings: settings),
+        .target(name: "Scheduling", dependencies: ["Domain"], swiftSettings: strict),
         .target(
             name: "Artifacts", dependencies: ["CArchive", "Domain", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: settings),
+        .target(
+            name: "Registry", dependencies: ["Domain", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: strict),
+        .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict),
+
+        .target(
+            name: "TestSupport", dependencies: ["Domain", "Loop"], path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+        .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "RegistryTests",
             dependencies: ["Domain", "Registry", .product(name: "GRDB", package: "GRDB.swift")],

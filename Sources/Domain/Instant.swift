@@ -70,3 +70,30 @@ package struct Timestamp: Hashable, Comparable, Sendable {
 
     package var secondsSince1970: Double { Double(millisecondsSince1970) / 1000 }
 }
+
+extension Timestamp {
+    /// RFC 3339 in UTC with milliseconds: `2026-11-23T12:00:00.000Z`.
+    package var text: String {
+        let inDay = (millisecondsSince1970 % 86_400_000 + 86_400_000) % 86_400_000
+        let days = (millisecondsSince1970 - inDay) / 86_400_000
+        let date = Self.date(daysSince1970: days)
+        func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
+        let milliseconds = inDay % 1000
+        let padding = milliseconds < 10 ? "00" : milliseconds < 100 ? "0" : ""
+        return "\(date.year)-\(two(date.month))-\(two(date.day))T\(two(inDay / 3_600_000))"
+            + ":\(two(inDay / 60_000 % 60)):\(two(inDay / 1000 % 60)).\(padding)\(milliseconds)Z"
+    }
+
+    /// Howard Hinnant's `civil_from_days`: years begin in March, so that the leap day is a year's last.
+    private static func date(daysSince1970: Int64) -> (year: Int64, month: Int64, day: Int64) {
+        let shifted = daysSince1970 + 719_468
+        let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
+        let dayOfEra = shifted - era * 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shiftedMonth = (5 * dayOfYear + 2) / 153
+        let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
+        let day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
+        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day)
+    }
+}

@@ -1,0 +1,20 @@
+package import Domain
+package import Management
+
+/// One asynchronous invocation, as an API hands it in.
+package struct ExecutionRequest {
+    package var route: Catalog.Route
+    /// As the client wrote it; `nil` when unqualified.
+    package var qualifier: Qualifier?
+    /// `nil` names the execution after its id.
+    package var name: ExecutionName?
+    /// The event's bytes, checked to be JSON.
+    package var payload: [UInt8]
+
+    package init(route: Catalog.Route, qualifier: Qualifier?, name: ExecutionName?, payload: [UInt8]) {
+        self.route = route
+        self.qualifier = qualifier
+        self.name = name
+        self.payload = payload
+    }
+}

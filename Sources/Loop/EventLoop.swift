@@ -1,0 +1,211 @@
+internal import CUV
+package import Domain
+internal import Synchronization
+
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
+/// The one event loop: libuv's, on the thread that created it, and the serial executor of the one actor pinned to it.
+///
+/// Sockets, timers and processes are plain classes that live on the loop's thread and call their owners from libuv's
+/// callbacks; nothing of them crosses to another thread. Asynchronous code joins through `spawn`, which runs it as a
+/// task of the loop's actor, so that between two `await`s it may use everything that lives on the loop.
+///
+/// The loop is no `TaskExecutor`: under a task's executor preference even `@concurrent` code would run on it.
+// @unchecked Sendable: `raw`, `readBuffer` and the watchdog are used on the loop's thread only, which every handle
+// checks in debug builds; `inbox` has a mutex; the rest is immutable.
+package final class EventLoop: SerialExecutor, @unchecked Sendable {
+    let raw: UnsafeMutablePointer<uv_loop_t>
+    /// Every stream reads into this one buffer; its bytes are valid until the read callback returns.
+    let readBuffer: UnsafeMutableRawBufferPointer
+    static let readBufferBytes = 64 * 1024
+    /// Jobs run in one turn at the most, so that jobs that make jobs cannot keep sockets waiting.
+    private static let jobsPerTurnMax = 256
+
+    private let wakeup: UnsafeMutablePointer<uv_async_t>
+    private let inbox = Mutex<[UnownedJob]>([])
+    // Written by `init` and `run`, before another thread can hold a job for this loop.
+    private nonisolated(unsafe) var thread: pthread_t
+    private nonisolated(unsafe) var isStopping = false
+    /// Called with the name of a callback and how long it held the loop, when that was over `blockedAfter`.
+    private nonisolated(unsafe) var onBlocked: ((StaticString, Interval) -> Void)?
+    private nonisolated(unsafe) var blockedAfter = Interval.milliseconds(50)
+    // Set once in `init`, after which it is constant.
+    private nonisolated(unsafe) var actor: LoopActor!
+
+    /// Belongs to the calling thread from now on.
+    package init() throws(UVError) {
+        raw = .allocate(capacity: 1)
+        wakeup = .allocate(capacity: 1)
+        readBuffer = .allocate(byteCount: Self.readBufferBytes, alignment: 16)
+        thread = pthread_self()
+        try UVError.check(uv_loop_init(raw), "uv_loop_init")
+        let status = uv_async_init(raw, wakeup) { handle in
+            Unmanaged<EventLoop>.fromOpaque(handle!.pointee.data).takeUnretainedValue().runJobs()
+        }
+        try UVError.check(status, "uv_async_init")
+        // Unretained: the loop outlives its run, and closes this handle at the end of it.
+        wakeup.pointee.data = Unmanaged.passUnretained(self).toOpaque()
+        actor = LoopActor(loop: self)
+    }
+
+    deinit {
+        readBuffer.deallocate()
+        wakeup.deallocate()
+        raw.deallocate()
+    }
+
+    // MARK: - Running
+
+    /// Runs until `stop`, calls `cleanUp`, then runs until every handle has closed: one that is left open for good
+    /// keeps this from returning.
+    package func run(cleanUp: () -> Void = {}) {
+        thread = pthread_self()
+        while !isStopping { _ = uv_run(raw, UV_RUN_ONCE) }
+        cleanUp()
+        uv_close(UnsafeMutableRawPointer(wakeup).assumingMemoryBound(to: uv_handle_t.self), nil)
+        _ = uv_run(raw, UV_RUN_DEFAULT)
+        let status = uv_loop_close(raw)
+        precondition(status == 0, "the event loop ended with handles open")
+    }
+
+    /// Ends `run` after the current callback.
+    package func stop() {
+        checkIsolated()
+        isStopping = true
+        uv_async_send(wakeup)
+    }
+
+    package var processIdentifier: Int { Int(getpid()) }
+
+    /// The monotonic clock, read now.
+    package var now: Instant { Instant(nanoseconds: Int64(bitPattern: uv_hrtime())) }
+
+    /// Civil time, read now.
+    package static var wallClock: Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(millisecondsSince1970: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+    }
+
+    // MARK: - Executor
+
+    package func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        inbox.withLock { $0.append(job) }
+        uv_async_send(wakeup)
+    }
+
+    private func runJobs() {
+        let (jobs, isMore) = inbox.withLock { inbox in
+            let batch = Array(inbox.prefix(Self.jobsPerTurnMax))
+            inbox.removeFirst(batch.count)
+            return (batch, !inbox.isEmpty)
+        }
+        for job in jobs {
+            watched("asynchronous job") { job.runSynchronously(on: asUnownedSerialExecutor()) }
+        }
+        if isMore { uv_async_send(wakeup) }
+    }
+
+    package var isCurrent: Bool { pthread_equal(pthread_self(), thread) != 0 }
+    package func isIsolatingCurrentContext() -> Bool? { isCurrent }
+    package func checkIsolated() { precondition(isCurrent, "called off the event loop's thread") }
+
+    /// Starts `operation` as a task on the loop. Called on the loop; returns before `operation` begins.
+    ///
+    /// The operation may use whatever lives on the loop: it runs there between its suspensions, and only there.
+    package func spawn(_ operation: @escaping () async -> Void) {
+        let bound = LoopBound(operation, on: self)
+        let actor = actor!
+        Task { await actor.perform(bound) }
+    }
+
+    /// Runs `body` on the loop soon. Callable from any thread.
+    package func execute(_ body: @escaping @Sendable () -> Void) {
+        let actor = actor!
+        Task { await actor.perform(body) }
+    }
+
+    // MARK: - Thread pool
+
+    /// Runs blocking `work` on libuv's thread pool. Called on the loop, where the caller also continues.
+    package func offload<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
+        checkIsolated()
+        let result: Result<Value, any Error> = await withCheckedContinuation { continuation in
+            let request = PoolRequest { continuation.resume(returning: Result(catching: work)) }
+            request.submit(to: raw)
+        }
+        return try result.get()
+    }
+
+    // MARK: - Watchdog
+
+    /// Reports callbacks that hold the loop for longer than `limit`. Costs two clock reads a callback.
+    package func watch(limit: Interval = .milliseconds(50), _ report: @escaping (StaticString, Interval) -> Void) {
+        blockedAfter = limit
+        onBlocked = report
+    }
+
+    /// Every callback from libuv runs inside this.
+    @inline(__always)
+    func watched(_ name: StaticString, _ body: () -> Void) {
+        guard let onBlocked else { return body() }
+        let start = now
+        body()
+        let elapsed = now - start
+        if elapsed > blockedAfter { onBlocked(name, elapsed) }
+    }
+}
+
+/// The actor pinned to an event loop: the door through which tasks come onto the loop's thread.
+actor LoopActor {
+    // unowned: the loop owns this actor, and no job of it runs after the loop has ended.
+    private unowned let loop: EventLoop
+
+    init(loop: EventLoop) { self.loop = loop }
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    func perform(_ operation: LoopBound<() async -> Void>) async { await operation.value() }
+    func perform(_ body: @Sendable () -> Void) { body() }
+}
+
+/// A value that lives on the loop, in a box that may travel.
+// @unchecked Sendable: the value is reached on the loop's thread only, which every access checks.
+package struct LoopBound<Value>: @unchecked Sendable {
+    private let loop: EventLoop
+    private let bound: Value
+
+    package init(_ value: Value, on loop: EventLoop) {
+        self.loop = loop
+        bound = value
+    }
+
+    /// - Precondition: called on the loop.
+    package var value: Value {
+        loop.checkIsolated()
+        return bound
+    }
+}
+
+/// One piece of work on libuv's thread pool.
+private final class PoolRequest {
+    private let request = UnsafeMutablePointer<uv_work_t>.allocate(capacity: 1)
+    private let work: () -> Void
+
+    init(_ work: @escaping () -> Void) { self.work = work }
+
+    deinit { request.deallocate() }
+
+    func submit(to loop: UnsafeMutablePointer<uv_loop_t>) {
+        // +1, taken back in the after-work callback, which always comes.
+        request.pointee.data = Unmanaged.passRetained(self).toOpaque()
+        let status = uv_queue_work(
+            loop, request,
+            { Unmanaged<PoolRequest>.fromOpaque($0!.pointee.data)._withUnsafeGuaranteedRef { $0.work() } },
+            { request, _ in Unmanaged<PoolRequest>.fromOpaque(request!.pointee.data).release() })
+        precondition(status == 0, "uv_queue_work fails only without a work callback")
+    }
+}

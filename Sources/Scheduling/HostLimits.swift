@@ -1,0 +1,30 @@
+package import Domain
+
+/// What all pools share. Workers count from `start` until `workerExited`, in whatever state they are.
+package struct HostLimits: Equatable, Sendable {
+    /// Workers of all pools together, trainings included; at least 1.
+    package var workersMax = 256
+    /// Workers started and not ready yet; at least 1. Model loading is bound by CPU and disk: more only slow each other.
+    package var startsInFlightMax = 16
+    /// Starts per second in the long run; above 0.
+    package var startsPerSecond = 50.0
+    /// Starts that may happen at one instant after a quiet time; at least 1.
+    package var startsBurst = 50
+    /// Sum of the declared memory of all workers.
+    package var memoryMegabytesMax = Int.max
+    /// Invocations that may wait in one pool, unless the pool says otherwise.
+    package var queueCapacity = 1000
+    /// The longest that an invocation with a limited wait is queued, whatever limit it came with.
+    package var queueWaitMax = Interval.seconds(30)
+    /// Trainings that run or are being started, over all training pools; at least 1.
+    package var trainingConcurrency = 1
+    /// Keep-alive of pools that leave it to the host.
+    package var learnedKeepAlive = Interval.seconds(300)
+    /// First pause after a failed init; doubles with each further one, up to `initBackoffMax`.
+    package var initBackoff = Interval.seconds(1)
+    package var initBackoffMax = Interval.seconds(60)
+    /// How long a pool without workers waits for its share before a busy pool must give up a worker for it.
+    package var yieldAfter = Interval.seconds(5)
+
+    package init() {}
+}

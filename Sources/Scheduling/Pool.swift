@@ -1,0 +1,118 @@
+import Domain
+
+/// A running mean that forgets: each sample moves it by `weight` of the difference. `nil` before the first.
+struct MovingAverage: Sendable {
+    private(set) var seconds: Double?
+    let weight: Double
+
+    init(weight: Double) { self.weight = weight }
+
+    mutating func add(_ sample: Interval) {
+        let sample = max(0, sample.seconds)
+        seconds = seconds.map { $0 + weight * (sample - $0) } ?? sample
+    }
+}
+
+/// All workers of one version, and the invocations that wait for one of them.
+struct Pool: Sendable {
+    let id: PoolID
+    let settings: PoolSettings
+    /// Index of its function.
+    let function: Int
+    let keepAlive: Interval
+    let queueCapacity: Int
+    var isDraining = false
+
+    /// First in, first out.
+    var queue = IndexList()
+    /// Of `queue`, those whose wait is unlimited.
+    var queuedUnlimited = 0
+
+    /// Every worker until its exit.
+    var workers = IndexList()
+    /// Ready workers with a free slot, most recently used first.
+    var available = IndexList()
+    /// Ready workers on which nothing runs, the longest idle last.
+    var idle = IndexList()
+    var starting = 0
+    /// Workers that take invocations.
+    var ready = 0
+
+    /// Invocations on workers that are ready or draining.
+    var running = 0
+    /// Sum over `running` of the microseconds at which each was dispatched: gives the sum of their ages at any time.
+    var runningSince = 0
+
+    var coldStart = MovingAverage(weight: 0.3)
+    var serviceTime = MovingAverage(weight: 0.2)
+
+    /// No start before this; set by a failed init.
+    var backoffUntil = Instant(nanoseconds: .min)
+    /// The last pause; `nil` when the last init succeeded.
+    var backoff: Interval?
+    var backoffSetAt = Instant(nanoseconds: .min)
+
+    init(id: PoolID, settings: PoolSettings, function: Int, limits: HostLimits) {
+        self.id = id
+        self.settings = settings
+        self.function = function
+        keepAlive =
+            switch settings.keepAlive {
+            case .learned: limits.learnedKeepAlive
+            case .seconds(let seconds): .seconds(seconds)
+            }
+        queueCapacity = settings.queueCapacity ?? limits.queueCapacity
+    }
+
+    /// The ages of all running invocations together.
+    func runningSeconds(at now: Instant) -> Double {
+        Double(running * Pool.microseconds(now) - runningSince) / 1e6
+    }
+
+    /// Microseconds, because a sum of nanoseconds over thousands of slots can overflow.
+    static func microseconds(_ instant: Instant) -> Int { Int(instant.nanoseconds / 1000) }
+}
+
+/// What the pools of one function share. Lives as long as one of them.
+struct FunctionGroup: Sendable {
+    let id: Function.ID
+    var reservedConcurrency: Int?
+    var pools: [Int] = []
+    /// Slots of all workers until their exit.
+    var slots = 0
+    /// Of `slots`, those of workers that were told to stop.
+    var slotsStopping = 0
+    /// Invocations dispatched and not finished.
+    var running = 0
+
+    /// Whether one more invocation may run.
+    var mayRun: Bool { reservedConcurrency.map { running < $0 } ?? true }
+    /// Whether one more worker may start. A worker with several slots may pass the limit by the slots that are left
+    /// over; `mayRun` keeps its invocations within it.
+    var mayStart: Bool { reservedConcurrency.map { slots < $0 } ?? true }
+    /// Whether one more worker may start when the stopping ones have gone.
+    var willStart: Bool { reservedConcurrency.map { slots - slotsStopping < $0 } ?? true }
+}
+
+/// The same for all training pools; its limit is never absent.
+struct TrainingGroup: Sendable {
+    let limit: Int
+    var pools: [Int] = []
+    var slots = 0
+    var slotsStopping = 0
+    var running = 0
+
+    var mayRun: Bool { running < limit }
+    var mayStart: Bool { slots < limit }
+    var willStart: Bool { slots - slotsStopping < limit }
+}
+
+/// An invocation that waits.
+struct Queued: Sendable {
+    let id: InvocationID
+    let pool: Int
+    let arrivedAt: Instant
+    /// Ascending over all pools: tells which of two pools has waited longer even within one instant.
+    let order: UInt64
+    let isUnlimited: Bool
+}

@@ -1,0 +1,171 @@
+package import Domain
+
+/// The life of a worker.
+extension Scheduler {
+    /// Its init is done: all its slots are free.
+    package mutating func workerReady(_ id: WorkerID, at now: Instant, into out: inout ActionBuffer) {
+        guard let worker = workerIndices[id], workers[worker].isStarting else { return }
+        let pool = workers[worker].pool
+        workers[worker].state = .ready
+        workers[worker].wasReady = true
+        workers[worker].since = now
+        startsInFlight -= 1
+        pools[pool].starting -= 1
+        pools[pool].ready += 1
+        pools[pool].coldStart.add(now - workers[worker].startedAt)
+        pools[pool].backoff = nil
+        pools[pool].backoffUntil = Instant(nanoseconds: .min)
+        offer(worker)
+        serve(pools[pool].function, at: now, into: &out)
+        joinStartLine(pool: pool)
+        settleIdle(worker, at: now, into: &out)
+        settle(at: now, into: &out)
+    }
+
+    /// The caller kills this worker (a timeout, an answer that is garbage). It takes no more invocations and counts
+    /// until its exit; a slot that still reports its finish is not used again. Also the way to use a worker only once:
+    /// call this before `invocationFinished`.
+    package mutating func workerStopping(_ id: WorkerID, at now: Instant, into out: inout ActionBuffer) {
+        guard let worker = workerIndices[id], !workers[worker].isStopping else { return }
+        retire(worker, at: now)
+        joinStartLine(pool: workers[worker].pool)
+        settle(at: now, into: &out)
+    }
+
+    /// The worker is gone, in whatever state it was; the caller fails what ran on it.
+    ///
+    /// Before it was ready this is a failed init, however it ended, unless it was told to stop and the reason is not
+    /// `initFailed`. Then, if the pool has no ready worker, all that waits in the pool is refused, and the next start is
+    /// put off.
+    package mutating func workerExited(
+        _ id: WorkerID, reason: ExitReason, at now: Instant, into out: inout ActionBuffer
+    ) {
+        guard let worker = workerIndices[id] else { return }
+        let wasStopping = workers[worker].isStopping
+        let startedAt = workers[worker].startedAt
+        let isInitFailure = !workers[worker].wasReady && (reason == .initFailed || !wasStopping)
+        if !wasStopping { retire(worker, at: now) }
+        let pool = workers[worker].pool
+        let function = pools[pool].function
+        let running = workers[worker].running
+        let slots = pools[pool].settings.workerConcurrency
+        functions[function].running -= running
+        functions[function].slots -= slots
+        functions[function].slotsStopping -= slots
+        if pools[pool].settings.isTraining {
+            training.running -= running
+            training.slots -= slots
+            training.slotsStopping -= slots
+        }
+        used -= resources(pool)
+        stopping -= resources(pool)
+        pools[pool].workers.remove(worker, &workerLinks)
+        workerIndices[id] = nil
+        workers.remove(worker)
+
+        if isInitFailure { initFailed(id, pool, startedAt: startedAt, at: now, into: &out) }
+        if running > 0 { serve(function, at: now, into: &out) }
+        joinStartLine(function)
+        settle(at: now, into: &out)
+    }
+
+    /// Workers that failed together count as one failure.
+    private mutating func initFailed(
+        _ id: WorkerID, _ pool: Int, startedAt: Instant, at now: Instant, into out: inout ActionBuffer
+    ) {
+        if startedAt >= pools[pool].backoffSetAt {
+            let last = pools[pool].backoff
+            let pause = last.map { min($0 + $0, limits.initBackoffMax) } ?? limits.initBackoff
+            pools[pool].backoff = pause
+            pools[pool].backoffUntil = now + pause
+            pools[pool].backoffSetAt = now
+        }
+        if pools[pool].ready == 0 { refuseQueued(pool, .initFailed(id), into: &out) }
+    }
+
+    mutating func start(_ pool: Int, at now: Instant, into out: inout ActionBuffer) {
+        lastWorker += 1
+        let id = WorkerID(lastWorker)
+        let slots = pools[pool].settings.workerConcurrency
+        let worker = workers.insert(Worker(id: id, pool: pool, concurrency: slots, at: now))
+        if worker == workerLinks.count {
+            workerLinks.append(.init())
+            availableLinks.append(.init())
+            idleLinks.append(.init())
+            idleWorkerLinks.append(.init())
+        }
+        workerIndices[id] = worker
+        pools[pool].workers.append(worker, &workerLinks)
+        pools[pool].starting += 1
+        functions[pools[pool].function].slots += slots
+        if pools[pool].settings.isTraining { training.slots += slots }
+        used += resources(pool)
+        startsInFlight += 1
+        startRate.take(at: now)
+        out.actions.append(.start(id, pools[pool].id))
+    }
+
+    mutating func stop(_ worker: Int, _ reason: StopReason, at now: Instant, into out: inout ActionBuffer) {
+        retire(worker, at: now)
+        out.actions.append(.stop(workers[worker].id, reason))
+    }
+
+    /// Any state -> stopping: out of all lists but its pool's, and counted as room to come.
+    private mutating func retire(_ worker: Int, at now: Instant) {
+        let pool = workers[worker].pool
+        let function = pools[pool].function
+        switch workers[worker].state {
+        case .starting:
+            pools[pool].starting -= 1
+            startsInFlight -= 1
+        case .ready:
+            pools[pool].ready -= 1
+            withdraw(worker)
+            leaveIdle(worker)
+        case .draining: break
+        case .stopping: preconditionFailure("worker \(workers[worker].id.value) stops twice")
+        }
+        if workers[worker].busy != 0 {
+            for slot in workers[worker].dispatchedAt.indices where workers[worker].busy & (1 << slot) != 0 {
+                pools[pool].running -= 1
+                pools[pool].runningSince -= Pool.microseconds(workers[worker].dispatchedAt[slot])
+            }
+        }
+        workers[worker].state = .stopping
+        workers[worker].since = now
+        functions[function].slotsStopping += pools[pool].settings.workerConcurrency
+        if pools[pool].settings.isTraining { training.slotsStopping += pools[pool].settings.workerConcurrency }
+        stopping += resources(pool)
+    }
+
+    /// Ready -> draining.
+    mutating func beginDraining(_ worker: Int, for needy: PoolID) {
+        withdraw(worker)
+        pools[workers[worker].pool].ready -= 1
+        workers[worker].state = .draining(for: needy)
+    }
+
+    /// Stops the pool's workers on which nothing runs, starting ones included.
+    mutating func stopUnused(_ pool: Int, _ reason: StopReason, at now: Instant, into out: inout ActionBuffer) {
+        var worker = pools[pool].workers.first
+        while worker != IndexList.end {
+            if workers[worker].busy == 0, !workers[worker].isStopping { stop(worker, reason, at: now, into: &out) }
+            worker = workerLinks[worker].next
+        }
+    }
+
+    /// The last of a drained pool.
+    mutating func forget(_ pool: Int) {
+        let function = pools[pool].function
+        leaveStartLine(pool)
+        timers.cancel(.pool(pool))
+        functions[function].pools.removeAll { $0 == pool }
+        if functions[function].pools.isEmpty {
+            functionIndices[functions[function].id] = nil
+            functions.remove(function)
+        }
+        if pools[pool].settings.isTraining { training.pools.removeAll { $0 == pool } }
+        poolIndices[pools[pool].id] = nil
+        pools.remove(pool)
+    }
+}

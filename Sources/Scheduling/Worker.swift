@@ -1,0 +1,42 @@
+import Domain
+
+/// One worker, from `start` until `workerExited`.
+struct Worker: Sendable {
+    enum State: Sendable {
+        case starting
+        /// Takes invocations.
+        case ready
+        /// Takes no more; stops for the sake of this pool when what runs on it has finished.
+        case draining(for: PoolID)
+        /// Told to stop, or being killed by the caller.
+        case stopping
+    }
+
+    let id: WorkerID
+    let pool: Int
+    let startedAt: Instant
+    var state = State.starting
+    var wasReady = false
+    /// When it entered its state, became idle or stopped being idle.
+    var since: Instant
+    /// One bit per slot on which an invocation runs.
+    var busy: UInt64 = 0
+    /// By slot; has meaning while the slot is busy.
+    var dispatchedAt: [Instant]
+
+    init(id: WorkerID, pool: Int, concurrency: Int, at now: Instant) {
+        self.id = id
+        self.pool = pool
+        startedAt = now
+        since = now
+        dispatchedAt = Array(repeating: now, count: concurrency)
+    }
+
+    var running: Int { busy.nonzeroBitCount }
+    var isFull: Bool { running == dispatchedAt.count }
+    var freeSlot: Int { (~busy).trailingZeroBitCount }
+
+    var isStarting: Bool { if case .starting = state { true } else { false } }
+    var isReady: Bool { if case .ready = state { true } else { false } }
+    var isStopping: Bool { if case .stopping = state { true } else { false } }
+}

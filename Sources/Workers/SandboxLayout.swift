@@ -1,0 +1,106 @@
+package import Domain
+
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
+/// How workers are kept apart from the machine and from each other.
+package enum SandboxMode: Equatable, Sendable {
+    /// Every worker runs under bubblewrap; `executable` is its path.
+    case bubblewrap(executable: String)
+    /// Workers are plain processes of an unprivileged user. They can see each other.
+    case none
+}
+
+/// The directories a worker gets, as paths of this machine.
+struct WorkerDirectories: Sendable {
+    var package: String
+    var model: String?
+    var channels: [(name: String, path: String)] = []
+    var checkpoint: String?
+    var output: String?
+}
+
+/// Where things are for a worker, and bubblewrap's arguments that put them there. runtime/PROTOCOL.md, section 10.
+struct SandboxLayout {
+    var isHostRoot: Bool
+    var isNetworkAllowed: Bool
+    /// `roost-launch` on this machine.
+    var launcher: String
+    /// Our runtimes on this machine, the folder with `python/`.
+    var runtimes: String
+    var directories: WorkerDirectories
+    /// Of `/tmp` and `/dev/shm` each.
+    var temporaryBytesMax: Int
+
+    static let launcherPath = "/opt/roost/roost-launch"
+
+    /// As the worker sees them.
+    static func inside(_ outside: WorkerDirectories) -> WorkerDirectories {
+        WorkerDirectories(
+            package: "/var/task", model: outside.model.map { _ in "/opt/model" },
+            channels: outside.channels.map { ($0.name, "/opt/channels/\($0.name)") },
+            checkpoint: outside.checkpoint.map { _ in "/opt/checkpoint" },
+            output: outside.output.map { _ in "/opt/output" })
+    }
+
+    /// All of bubblewrap's arguments before the `--`, in the order that PROTOCOL.md gives.
+    var bubblewrapArguments: [String] {
+        var arguments = ["--die-with-parent", "--new-session"]
+        arguments += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "roost"]
+        if isHostRoot {
+            // Real root binds sources below closed directories; the launcher changes the user and drops all of these.
+            arguments += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+            arguments += ["--cap-add", "CAP_SYS_ADMIN"]
+        } else {
+            arguments += ["--unshare-user", "--disable-userns"]
+        }
+        if !isNetworkAllowed { arguments.append("--unshare-net") }
+        for directory in Self.parents { arguments += ["--dir", directory] }
+        arguments += ["--ro-bind", "/usr", "/usr"]
+        for directory in ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"] {
+            if let target = Self.linkTarget(directory) {
+                arguments += ["--symlink", target, directory]
+            } else {
+                arguments += ["--ro-bind-try", directory, directory]
+            }
+        }
+        for name in Self.systemSettings + (isNetworkAllowed ? ["hosts", "resolv.conf"] : []) {
+            arguments += ["--ro-bind-try", "/etc/\(name)", "/etc/\(name)"]
+        }
+        arguments += ["--proc", "/proc", "--dev", "/dev"]
+        for directory in ["/dev/shm", "/tmp"] {
+            arguments += ["--perms", "1777", "--size", String(temporaryBytesMax), "--tmpfs", directory]
+        }
+        arguments += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
+        arguments += ["--ro-bind", launcher, Self.launcherPath]
+        arguments += ["--ro-bind", runtimes + "/python", "/opt/roost/python"]
+        let inside = Self.inside(directories)
+        arguments += ["--ro-bind", directories.package, inside.package]
+        if let model = directories.model { arguments += ["--ro-bind", model, inside.model!] }
+        for (channel, place) in zip(directories.channels, inside.channels) {
+            arguments += ["--ro-bind", channel.path, place.path]
+        }
+        if let checkpoint = directories.checkpoint { arguments += ["--bind", checkpoint, inside.checkpoint!] }
+        if let output = directories.output { arguments += ["--bind", output, inside.output!] }
+        return arguments + ["--remount-ro", "/", "--chdir", "/"]
+    }
+
+    /// Parents that bubblewrap would make itself are closed to all but root.
+    private static let parents = [
+        "/etc", "/opt", "/opt/roost", "/opt/channels", "/var", "/sys", "/sys/devices", "/sys/devices/system",
+    ]
+
+    /// What libraries read below `/etc`, and no secret.
+    private static let systemSettings = [
+        "alternatives", "ca-certificates", "fonts", "group", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
+        "magic", "mime.types", "nsswitch.conf", "passwd", "protocols", "python3", "python3.11", "python3.12",
+        "python3.13", "services", "ssl", "OpenCL", "vulkan",
+    ]
+
+    private static func linkTarget(_ path: String) -> String? {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let length = readlink(path, &buffer, buffer.count)
+        return length > 0 ? String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
+    }
+}
