@@ -113,6 +113,8 @@ import Testing
         let reopened = try Registry(directory: directory.path)
         #expect(try await reopened.liveExecutions().count == results)
         reopened.close()
+        let log = try? FileManager.default.attributesOfItem(atPath: directory.path + "/registry.sqlite-wal")[.size]
+        #expect((log as? Int ?? 0) == 0)
     }
 
     @Test("a database that a newer Roost wrote is refused and left as it is")
