@@ -22,6 +22,19 @@ package struct ExecutionHead: Equatable, Sendable, Identifiable {
     package var progress: String?
 }
 
+extension ExecutionHead {
+    /// The head of an execution that the host has just made.
+    package init(_ execution: Execution) {
+        self.init(
+            id: execution.id, name: execution.name, function: execution.function,
+            functionName: execution.functionName, qualifier: execution.qualifier, version: execution.version,
+            baseVersion: execution.baseVersion, channels: execution.channels, promote: execution.promote,
+            acceptedAt: execution.acceptedAt, status: execution.status, attempt: execution.attempt,
+            startedAt: execution.startedAt, endedAt: execution.endedAt, failure: execution.failure,
+            notBefore: execution.notBefore, publishedVersion: execution.publishedVersion, progress: execution.progress)
+    }
+}
+
 /// Which executions to list.
 package struct ExecutionQuery: Sendable {
     /// `nil` lists those of all functions, deleted ones included.
