@@ -41,6 +41,9 @@ extension ArtifactStore {
     private func fill(_ root: String, _ manifest: Manifest) throws(ArtifactError) {
         let tree = try openDirectory(root)
         var folders: [[UInt8]] = []
+        // An empty file can be in more places than its inode may have names (65,000 on ext4); this tree then has one of
+        // its own.
+        var copies: [String: [UInt8]] = [:]
         var seen: Set<[UInt8]> = []
         for file in manifest.files {
             for index in file.path.indices where file.path[index] == UInt8(ascii: "/") {
@@ -51,10 +54,13 @@ extension ArtifactStore {
             }
             let source = try verifiedPath(of: file)
             let target = file.path + [0]
-            if target.withCString({ linkat(AT_FDCWD, source, tree.raw, $0, 0) }) != 0 {
-                // An empty file can be in more places than its inode may have names.
+            if let copy = copies[source] {
+                let status = copy.withCString { from in target.withCString { linkat(tree.raw, from, tree.raw, $0, 0) } }
+                try check(status, "link", root)
+            } else if target.withCString({ linkat(AT_FDCWD, source, tree.raw, $0, 0) }) != 0 {
                 guard errno == EMLINK else { throw .system("link", root + "/" + file.path.displayText) }
                 try copy(source, to: target, in: tree.raw, mode: file.isExecutable ? 0o555 : 0o444)
+                copies[source] = target
             }
         }
         for folder in folders.reversed() {

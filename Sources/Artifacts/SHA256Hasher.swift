@@ -2,7 +2,7 @@ internal import Crypto
 package import struct Domain.Digest
 
 /// SHA-256 over bytes that arrive piece by piece.
-package struct SHA256Hasher {
+package struct SHA256Hasher: Sendable {
     private var state = SHA256()
 
     package init() {}

@@ -23,6 +23,7 @@ package struct ExecutionHead: Equatable, Sendable, Identifiable {
 }
 
 extension ExecutionHead {
+<<<<<<< HEAD
     package init(_ execution: Execution) {
         id = execution.id
         name = execution.name
@@ -42,6 +43,17 @@ extension ExecutionHead {
         notBefore = execution.notBefore
         publishedVersion = execution.publishedVersion
         progress = execution.progress
+=======
+    /// The head of an execution that the host has just made.
+    package init(_ execution: Execution) {
+        self.init(
+            id: execution.id, name: execution.name, function: execution.function,
+            functionName: execution.functionName, qualifier: execution.qualifier, version: execution.version,
+            baseVersion: execution.baseVersion, channels: execution.channels, promote: execution.promote,
+            acceptedAt: execution.acceptedAt, status: execution.status, attempt: execution.attempt,
+            startedAt: execution.startedAt, endedAt: execution.endedAt, failure: execution.failure,
+            notBefore: execution.notBefore, publishedVersion: execution.publishedVersion, progress: execution.progress)
+>>>>>>> aaf77cf60553839e9e1e098bdb4ac42f62fd6dd9
     }
 }
 

@@ -22,13 +22,13 @@ extension Change {
         }
     }
 
-    /// Roughly what this adds to the write-ahead log, in bytes: some pages, and what is large.
+    /// Roughly what this adds to the write-ahead log beyond its transaction's share, in bytes: a page, and what is large.
     var logBytes: Int {
         switch self {
-        case .addExecution(let execution): 16384 + execution.input.count
-        case .updateExecution(let execution): 8192 + (execution.result?.count ?? 0)
-        case .addEvents(_, let events): events.reduce(8192) { $0 + $1.detail.utf8.count }
-        default: 16384
+        case .addExecution(let execution): 4096 + execution.input.count
+        case .updateExecution(let execution): 4096 + (execution.result?.count ?? 0)
+        case .addEvents(_, let events): events.reduce(0) { $0 + $1.detail.utf8.count }
+        default: 4096
         }
     }
 }

@@ -31,7 +31,9 @@ package final class Registry: Sendable {
     /// Commits that may wait for the disk.
     package static let waitingMax = 65_536
     /// What is written before the log is checkpointed, in bytes, estimated.
-    private static let checkpointBytes = 4 << 20
+    private static let checkpointBytes = 8 << 20
+    /// What a transaction adds to the log at least, in bytes, estimated: the pages that its changes share.
+    private static let transactionBytes = 16 << 10
     /// Pages of 4 KiB in the log before the writer truncates it.
     private static let logFramesMax = 16_384
 
@@ -110,8 +112,9 @@ package final class Registry: Sendable {
         }
         guard !wasClosed else { return }
         pool.writeWithoutTransaction { _ in }  // behind the groups that are still to be written
-        // A failure to close leaves a log, which the next start reads.
+        // A failure in any of these leaves a log, which the next start reads.
         try? checkpointer.close()
+        pool.writeWithoutTransaction { db in _ = try? db.checkpoint(.truncate) }
         try? pool.close()
     }
 
@@ -165,6 +168,7 @@ package final class Registry: Sendable {
                 state.statistics.transactions += 1
                 state.statistics.failures += failures
                 state.statistics.commits += results.count - failures
+                state.bytesSinceCheckpoint += Self.transactionBytes
                 for commit in group {
                     state.bytesSinceCheckpoint += commit.changes.reduce(0) { $0 + $1.logBytes }
                 }

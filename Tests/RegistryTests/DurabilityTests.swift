@@ -113,6 +113,8 @@ import Testing
         let reopened = try Registry(directory: directory.path)
         #expect(try await reopened.liveExecutions().count == results)
         reopened.close()
+        let log = try? FileManager.default.attributesOfItem(atPath: directory.path + "/registry.sqlite-wal")[.size]
+        #expect((log as? Int ?? 0) == 0)
     }
 
     @Test("a database that a newer Roost wrote is refused and left as it is")
@@ -215,15 +217,19 @@ import Testing
 
     @Test("a child process does not inherit the lock")
     func notInherited() throws {
-        var lock: DataDirectoryLock? = try DataDirectoryLock(directory: directory.path)
+        let lock = try DataDirectoryLock(directory: directory.path)
         // Not by Foundation, which closes descriptors itself.
         var child: pid_t = 0
         var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("60"), nil]
         #expect(posix_spawn(&child, "/bin/sleep", nil, nil, &arguments, nil) == 0)
         arguments.forEach { free($0) }
+        // posix_spawn returns after the child's exec.
+        let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(child)/fd")
+        let files = descriptors.map {
+            try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(child)/fd/\($0)")
+        }
+        #expect(!files.contains(directory.path + "/lock"))
         withExtendedLifetime(lock) {}
-        lock = nil
-        _ = try DataDirectoryLock(directory: directory.path)
         kill(child, SIGKILL)
         waitpid(child, nil, 0)
     }
