@@ -479,4 +479,25 @@ import Testing
             #expect(client.readAnswer()?.status == 200)
         }
     }
+
+    @Test("a connection can be one end of a socketpair, with heads of a megabyte")
+    func socketPair() throws {
+        try with { server in
+            let pair = try Descriptor.socketPair()
+            let client = RawClient(descriptor: pair.childs)
+            let context = String(repeating: "c", count: 1_000_000)
+            server.onLoop { http in
+                let group = HTTPConnectionGroup(loop: http.group.loop, limits: .worker)
+                let stream = try! Stream(loop: group.loop, pipeDescriptor: pair.ours)
+                _ = HTTPConnection(stream: stream, group: group, delegate: server.delegate)
+            }
+            let sender = DispatchQueue(label: "sender")
+            let text = request("/echo", method: "POST", fields: "X-Context: \(context)\r\n", body: "hello")
+            sender.async { [client = UncheckedBox(client)] in client.value.send(text) }
+            #expect(client.readAnswer()?.text == "hello")
+            sender.sync {}
+            client.endSending()
+            #expect(client.readToEnd() == [])
+        }
+    }
 }

@@ -64,6 +64,29 @@ import Testing
         for missing in 1...bytes.count { #expect(decode([Array(bytes.dropLast(missing))]) == nil) }
     }
 
+    @Test("a damaged head gets the same verdict wherever it is cut")
+    func damaged() {
+        let seed = UInt64.random(in: .min ... .max)
+        print("HTTPParsingTests.damaged: seed \(seed)")
+        var generator = SplitMix64(state: seed)
+        let texts = acceptedShapes.map { Array($0.1.utf8) }
+        let bytes: [UInt8] = Array("\r\n\t :,;/%09afGET\0\u{7F}é".utf8) + [0xFF]
+        for _ in 0..<20_000 {
+            var text = texts.randomElement(using: &generator)!
+            for _ in 0..<Int.random(in: 1...3, using: &generator) {
+                let at = text.indices.randomElement(using: &generator)!
+                switch Int.random(in: 0...2, using: &generator) {
+                case 0: text[at] = bytes.randomElement(using: &generator)!
+                case 1: text.insert(bytes.randomElement(using: &generator)!, at: at)
+                default: text.remove(at: at)
+                }
+            }
+            let whole = verdict(text, cuts: [])
+            let cut = verdict(text, cuts: [Int.random(in: 0...text.count, using: &generator)])
+            if whole.refusal != cut.refusal || whole.length != cut.length { Issue.record("\(text)") }
+        }
+    }
+
     /// Nil if the framing is bad or does not end.
     private func decode(_ pieces: [[UInt8]]) -> [UInt8]? {
         var decoder = ChunkDecoder()
@@ -176,5 +199,16 @@ import Testing
         buffer.append(" ")
         buffer.appendHexadecimal(value)
         #expect(String(decoding: buffer.bytes, as: UTF8.self) == "\(value) \(String(value, radix: 16))")
+    }
+}
+
+struct SplitMix64: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
     }
 }
