@@ -73,6 +73,7 @@ let package = Package(
         .testTarget(
             name: "CommandTests", dependencies: ["Artifacts", "Domain", "JSON", "RoostCommand"],
             swiftSettings: settings),
+        .testTarget(name: "HTTPTests", dependencies: ["Domain", "HTTP", "Loop"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "ArtifactsTests", dependencies: ["Artifacts", "Domain"], swiftSettings: settings),
