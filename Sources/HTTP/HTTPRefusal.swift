@@ -28,7 +28,6 @@ package enum HTTPRefusal: String, Error, CaseIterable, Sendable {
     case tooManyFields = "the request has too many header fields"
     case unsupportedMethod = "the method is not supported"
     case unsupportedTransferEncoding = "a transfer coding other than chunked is not supported"
-    case tooManyConnections = "too many connections are open"
     case unsupportedVersion = "only HTTP/1.0 and HTTP/1.1 are supported"
 
     package var status: Int {
@@ -43,7 +42,6 @@ package enum HTTPRefusal: String, Error, CaseIterable, Sendable {
         case .unmetExpectation: 417
         case .headTooLarge, .tooManyFields: 431
         case .unsupportedMethod, .unsupportedTransferEncoding: 501
-        case .tooManyConnections: 503
         case .unsupportedVersion: 505
         }
     }

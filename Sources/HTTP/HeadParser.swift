@@ -120,11 +120,12 @@ struct HeadParser {
 
         // Version: eight bytes to the end of the line, nothing behind them.
         let version = UnsafeRawBufferPointer(start: base + i, count: end - i)
-        guard version.count == 8, version.starts(with: [UInt8]("HTTP/".utf8)), Self.isDigit(version[5]),
-            version[6] == UInt8(ascii: "."), Self.isDigit(version[7])
+        let isNamed = version.count >= 5 && PathSegment(raw: UnsafeRawBufferPointer(rebasing: version[..<5])) == "HTTP/"
+        guard isNamed, version.count == 8, Self.isDigit(version[5]), version[6] == UInt8(ascii: "."),
+            Self.isDigit(version[7])
         else {
-            // A second space is a target with a space in it, unless what comes first is the version.
-            return version.starts(with: [UInt8]("HTTP/".utf8)) ? .malformedRequestLine : .badTarget
+            // A second space is a target with a space in it, unless what comes behind it is the version.
+            return isNamed ? .malformedRequestLine : .badTarget
         }
         guard version[5] == UInt8(ascii: "1"), version[7] <= UInt8(ascii: "1") else { return .unsupportedVersion }
         request.minorVersion = Int(version[7] - UInt8(ascii: "0"))
