@@ -86,7 +86,6 @@ let package = Package(
         .testTarget(
             name: "CommandTests", dependencies: ["Artifacts", "Domain", "JSON", "RoostCommand"],
             swiftSettings: settings),
-        .testTarget(name: "HTTPTests", dependencies: ["Domain", "HTTP", "Loop"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
         .testTarget(

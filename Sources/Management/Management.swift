@@ -1,5 +1,5 @@
 package import Artifacts
-internal import Domain
+package import Domain
 package import Loop
 package import Registry
 

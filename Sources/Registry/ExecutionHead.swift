@@ -23,27 +23,6 @@ package struct ExecutionHead: Equatable, Sendable, Identifiable {
 }
 
 extension ExecutionHead {
-<<<<<<< HEAD
-    package init(_ execution: Execution) {
-        id = execution.id
-        name = execution.name
-        function = execution.function
-        functionName = execution.functionName
-        qualifier = execution.qualifier
-        version = execution.version
-        baseVersion = execution.baseVersion
-        channels = execution.channels
-        promote = execution.promote
-        acceptedAt = execution.acceptedAt
-        status = execution.status
-        attempt = execution.attempt
-        startedAt = execution.startedAt
-        endedAt = execution.endedAt
-        failure = execution.failure
-        notBefore = execution.notBefore
-        publishedVersion = execution.publishedVersion
-        progress = execution.progress
-=======
     /// The head of an execution that the host has just made.
     package init(_ execution: Execution) {
         self.init(
@@ -53,7 +32,6 @@ extension ExecutionHead {
             acceptedAt: execution.acceptedAt, status: execution.status, attempt: execution.attempt,
             startedAt: execution.startedAt, endedAt: execution.endedAt, failure: execution.failure,
             notBefore: execution.notBefore, publishedVersion: execution.publishedVersion, progress: execution.progress)
->>>>>>> aaf77cf60553839e9e1e098bdb4ac42f62fd6dd9
     }
 }
 
