@@ -47,17 +47,17 @@ let package = Package(
             dependencies: ["Artifacts", "Domain", "JSON", "Loop", "Management", "Registry", "Scheduling", "Workers"],
             swiftSettings: settings),
         .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict),
-        .target(
-            name: "Workers", dependencies: ["Domain", "Loop"],
-            sources: ["AnswerSink.swift", "FunctionLogs.swift", "Placement.swift"], swiftSettings: settings),
-        .target(
-            name: "Dispatch", dependencies: ["Domain", "Management", "Workers"],
-            sources: ["ExecutionRequest.swift", "InvocationRequest.swift"], swiftSettings: settings),
-
         .target(name: "Manifests", dependencies: ["Domain", "JSON"], swiftSettings: strict),
         .target(
             name: "LambdaAPI",
-            dependencies: ["Artifacts", "Dispatch", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry"],
+            dependencies: ["Artifacts", "Dispatching", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry"],
+            swiftSettings: strict),
+        .target(
+            name: "RoostAPI",
+            dependencies: [
+                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests", "Registry",
+                "Scheduling", "Workers",
+            ],
             swiftSettings: strict),
 
         .executableTarget(
@@ -74,6 +74,13 @@ let package = Package(
             name: "CommandTests", dependencies: ["Artifacts", "Domain", "JSON", "RoostCommand"],
             swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+        .testTarget(
+            name: "LambdaAPITests",
+            dependencies: [
+                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests", "Registry",
+                "RoostAPI", "TestSupport",
+            ],
+            swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "ArtifactsTests", dependencies: ["Artifacts", "Domain"], swiftSettings: settings),
         .testTarget(

@@ -106,7 +106,9 @@ struct ConfigurationPatch {
         if let description {
             violations.check(description, at: "description", length: 0...ConfigurationLimits.descriptionLengthMax)
         }
-        if let timeoutSeconds { violations.check(timeoutSeconds, at: "timeout", in: ConfigurationLimits.timeoutSeconds) }
+        if let timeoutSeconds {
+            violations.check(timeoutSeconds, at: "timeout", in: ConfigurationLimits.timeoutSeconds)
+        }
         if let memoryMegabytes {
             violations.check(memoryMegabytes, at: "memorySize", in: ConfigurationLimits.memoryMegabytes)
         }

@@ -1,4 +1,4 @@
-package import Dispatch
+package import Dispatching
 package import Domain
 package import JSON
 package import Management

@@ -1,4 +1,4 @@
-package import Dispatch
+package import Dispatching
 internal import Domain
 internal import JSON
 internal import Management
