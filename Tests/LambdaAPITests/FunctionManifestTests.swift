@@ -22,7 +22,9 @@ import Testing
 
     @Test(
         "the handler has a default for each runtime",
-        arguments: [("swift", "infer"), ("python3", "m.handler"), ("python3.11", "m.handler"), ("provided", "bootstrap")])
+        arguments: [
+            ("swift", "infer"), ("python3", "m.handler"), ("python3.11", "m.handler"), ("provided", "bootstrap"),
+        ])
     func handlers(_ runtime: String, handler: String) throws {
         #expect(try manifest(#"{"name":"m","runtime":"\#(runtime)"}"#).function.configuration.handler == handler)
     }
@@ -81,7 +83,8 @@ import Testing
             (#""environment":{"AWS_LAMBDA_RUNTIME_API":"x"}"#, "AWS_LAMBDA_RUNTIME_API"),
             (#""environment":{"_HANDLER":"x"}"#, "_HANDLER"), (#""environment":{"1A":"x"}"#, "'1A'"),
             (#""environment":{"A1":1}"#, "environment.A1 must be a string"), (#""model":"../m""#, "model"),
-            (#""model":"/m""#, "model"), (#""handler":"a b""#, "handler"), (#""workerConcurrency":65"#, "workerConcurrency"),
+            (#""model":"/m""#, "model"), (#""handler":"a b""#, "handler"),
+            (#""workerConcurrency":65"#, "workerConcurrency"),
             (#""training":{"handler":"train.py"}"#, "training.handler"),
         ])
     func refused(_ member: String, message: String) {

@@ -79,7 +79,8 @@ import Testing
         violations.check("x y", at: "handler", pattern: "p", false)
         let error = #expect(throws: WireError.self) { try violations.refuse() }
         #expect(
-            error?.message == "2 validation errors detected: Value '0' at 'timeout' failed to satisfy constraint: Member "
+            error?.message
+                == "2 validation errors detected: Value '0' at 'timeout' failed to satisfy constraint: Member "
                 + "must have value greater than or equal to 1; Value 'x y' at 'handler' failed to satisfy constraint: "
                 + "Member must satisfy regular expression pattern: p")
     }
@@ -88,7 +89,9 @@ import Testing
 @Suite struct Base64Tests {
     @Test(
         "text and bytes convert both ways",
-        arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")])
+        arguments: [
+            ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy"),
+        ])
     func vectors(_ plain: String, encoded: String) {
         #expect(Base64.encode(plain.utf8) == encoded)
         #expect(Base64.decode(encoded) == Array(plain.utf8))
