@@ -4,11 +4,6 @@ internal import Manifests
 
 /// What a function's configuration may be on this machine.
 package struct ConfigurationRules: Sendable {
-    package static let timeoutSeconds = 1...31_622_400
-    package static let memoryMegabytes = 128...1_048_576
-    package static let handlerLengthMax = 128
-    package static let descriptionLengthMax = 256
-
     /// N of the machine's Python 3.N; `nil` when it has none.
     package let pythonMinor: Int?
 
@@ -103,17 +98,19 @@ struct ConfigurationPatch {
                 Self.isRole(role))
         }
         if let handler {
-            violations.check(handler, at: "handler", length: 0...ConfigurationRules.handlerLengthMax)
+            violations.check(handler, at: "handler", length: 0...ConfigurationLimits.handlerLengthMax)
             violations.check(
                 handler, at: "handler", pattern: #"[^\s]+"#,
                 !handler.isEmpty && !handler.unicodeScalars.contains { $0.properties.isWhitespace || $0.value == 0 })
         }
         if let description {
-            violations.check(description, at: "description", length: 0...ConfigurationRules.descriptionLengthMax)
+            violations.check(description, at: "description", length: 0...ConfigurationLimits.descriptionLengthMax)
         }
-        if let timeoutSeconds { violations.check(timeoutSeconds, at: "timeout", in: ConfigurationRules.timeoutSeconds) }
+        if let timeoutSeconds {
+            violations.check(timeoutSeconds, at: "timeout", in: ConfigurationLimits.timeoutSeconds)
+        }
         if let memoryMegabytes {
-            violations.check(memoryMegabytes, at: "memorySize", in: ConfigurationRules.memoryMegabytes)
+            violations.check(memoryMegabytes, at: "memorySize", in: ConfigurationLimits.memoryMegabytes)
         }
         try violations.refuse()
         runtime = try runtimeName.map { name throws(WireError) in try rules.runtime(name) }

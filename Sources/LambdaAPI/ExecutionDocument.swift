@@ -61,8 +61,7 @@ enum ExecutionDocument {
     /// `nil` for events that only the host's own history has. Event ids are the sequence numbers of that, so they ascend
     /// with gaps.
     ///
-    /// Read from `ExecutionEvent.detail`: of `attemptEnded` the member `error`, an object with `type` and `message`, absent
-    /// after a success; of `progress` the worker's report, whose `message` or `step` names it.
+    /// Read from `ExecutionEvent.detail`: of `attemptEnded` `errorType` and `errorMessage`, absent after a success; of `progress` the worker's report, whose `message` or `step` names it.
     static func event(
         _ event: ExecutionEvent, of execution: Execution, attemptStart: Timestamp?, timeoutSeconds: Int, withData: Bool
     ) -> JSONValue? {
@@ -87,10 +86,9 @@ enum ExecutionDocument {
             ]
             if event.kind == .interrupted {
                 object["Error"] = failed(Execution.Failure(type: "Roost.Interrupted", message: "The host ended."))
-            } else if let error = detail["error"], !error.isNull {
+            } else if let type = detail["errorType"]?.stringValue {
                 object["Error"] = failed(
-                    Execution.Failure(
-                        type: error["type"]?.stringValue ?? "Unknown", message: error["message"]?.stringValue ?? ""))
+                    Execution.Failure(type: type, message: detail["errorMessage"]?.stringValue ?? ""))
             }
             details = .object(object)
         case .progress, .published:

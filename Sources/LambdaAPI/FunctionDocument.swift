@@ -51,16 +51,9 @@ package enum FunctionDocument {
     }
 }
 
-extension JSONObject: ExpressibleByDictionaryLiteral {
-    package init(dictionaryLiteral elements: (String, JSONValue)...) {
-        self.init()
-        for (key, value) in elements { self[key] = value }
-    }
-}
-
 extension Timestamp {
     /// `2026-11-23T12:00:00.000+0000`, the form of `LastModified`.
-    var lambdaText: String { text.dropLast() + "+0000" }
+    package var lambdaText: String { text.dropLast() + "+0000" }
 
     /// Seconds since 1970, as the model's timestamps are sent.
     package var json: JSONValue { .real(secondsSince1970) }

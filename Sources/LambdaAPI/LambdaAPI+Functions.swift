@@ -3,6 +3,7 @@ package import Domain
 internal import JSON
 internal import Loop
 internal import Management
+internal import Manifests
 
 extension LambdaAPI {
     func createFunction(_ request: WireRequest) async throws(WireError) -> WireResponse {
@@ -157,7 +158,7 @@ extension LambdaAPI {
             return limit
         }
         var violations = Violations()
-        violations.check(limit, at: "reservedConcurrentExecutions", in: 0...1_000_000)
+        violations.check(limit, at: "reservedConcurrentExecutions", in: ConfigurationLimits.reservedConcurrency)
         try violations.refuse()
         try await verb(.qualified) { () async throws(ManagementError) in
             try await management.setReservedConcurrency(function, limit)

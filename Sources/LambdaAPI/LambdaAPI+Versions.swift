@@ -1,6 +1,7 @@
 package import Domain
 package import JSON
 internal import Management
+internal import Manifests
 
 extension LambdaAPI {
     func publishVersion(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
@@ -17,7 +18,7 @@ extension LambdaAPI {
         try read { () throws(JSONReadError) in try body.refuseUnknown() }
         var violations = Violations()
         if let description {
-            violations.check(description, at: "description", length: 0...ConfigurationRules.descriptionLengthMax)
+            violations.check(description, at: "description", length: 0...ConfigurationLimits.descriptionLengthMax)
         }
         try violations.refuse()
         var digest: Digest?
@@ -171,7 +172,7 @@ extension LambdaAPI {
         try read { () throws(JSONReadError) in try body.refuseUnknown() }
         var violations = Violations()
         if let description {
-            violations.check(description, at: "description", length: 0...ConfigurationRules.descriptionLengthMax)
+            violations.check(description, at: "description", length: 0...ConfigurationLimits.descriptionLengthMax)
         }
         for (key, weight) in weights ?? [:] {
             let field = "routingConfig.additionalVersionWeights"

@@ -56,7 +56,7 @@ struct Page<Element> {
 }
 
 extension WireRequest {
-    func integer(_ name: String, in range: ClosedRange<Int>) throws(WireError) -> Int? {
+    package func integer(_ name: String, in range: ClosedRange<Int>) throws(WireError) -> Int? {
         guard let text = query(name) else { return nil }
         guard let value = Int(text) else {
             throw WireError(.serialization, "Query parameter \(name) must be an integer, not '\(text)'.")
@@ -67,7 +67,7 @@ extension WireRequest {
         return value
     }
 
-    func boolean(_ name: String) throws(WireError) -> Bool? {
+    package func boolean(_ name: String) throws(WireError) -> Bool? {
         switch query(name)?.lowercased() {
         case nil: return nil
         case "true": return true

@@ -1,0 +1,33 @@
+internal import Dispatching
+internal import Domain
+internal import JSON
+internal import Scheduling
+
+extension PoolReport {
+    var json: JSONValue {
+        var document: JSONObject = [
+            "FunctionName": .string(function.text), "Version": .string(version.description),
+            "Queued": .integer(Int64(status.queued)), "Running": .integer(Int64(status.running)),
+            "Workers": .array(workers.map(\.json)),
+        ]
+        if let execution { document["Execution"] = .string(execution.text) }
+        return .object(document)
+    }
+}
+
+extension PoolReport.Worker {
+    var json: JSONValue {
+        let state =
+            switch status.state {
+            case .starting: "starting"
+            case .idle: "idle"
+            case .busy: "busy"
+            case .draining, .stopping: "stopping"
+            }
+        return [
+            "Id": .integer(Int64(status.id.value)),
+            "ProcessId": processIdentifier.map { .integer(Int64($0)) } ?? .null, "State": .string(state),
+            "SinceSeconds": .real(sinceSeconds),
+        ]
+    }
+}

@@ -1,0 +1,82 @@
+internal import Domain
+internal import JSON
+internal import LambdaAPI
+internal import Management
+internal import Registry
+
+extension RoostAPI {
+    func listExecutions(_ request: WireRequest) async throws(WireError) -> WireResponse {
+        var query = ExecutionQuery(function: nil)
+        if let text = request.query("function") {
+            let name = try FunctionReference(unqualified: text).name
+            guard let entry = management.catalog.entries[name] else { throw WireError(.functionNotFound(name, nil)) }
+            query.function = entry.function.id
+        }
+        let statuses = request.queries("status").filter { !$0.isEmpty }
+        var violations = Violations()
+        for status in statuses {
+            violations.check(status, at: "status", oneOf: Execution.Status.allCases.map(\.rawValue))
+        }
+        try violations.refuse()
+        if !statuses.isEmpty { query.statuses = Set(statuses.compactMap(Execution.Status.init(rawValue:))) }
+        query.limit = try request.integer("limit", in: 1...1000) ?? 50
+        if let marker = request.query("marker") {
+            guard let next = Int64(marker) else { throw .invalid("marker '\(marker)' is not one of this list.") }
+            query.after = next
+        }
+        let asked = query
+        let page = try await verb { () async throws(ManagementError) in try await executions.list(asked) }
+        var document: JSONObject = ["Executions": .array(page.executions.map { .object(Self.document($0)) })]
+        if let next = page.next { document["NextMarker"] = .string(String(next)) }
+        return .json(.object(document))
+    }
+
+    func execution(_ id: Execution.ID) async throws(WireError) -> WireResponse {
+        let execution = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
+        var document = Self.document(ExecutionHead(execution))
+        if let result = execution.result { document["Result"] = .string(String(decoding: result, as: UTF8.self)) }
+        return .json(.object(document))
+    }
+
+    func executionEvents(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let after = try request.integer("after", in: 0...Int.max)
+        let limit = try request.integer("limit", in: 1...1000) ?? 1000
+        // An execution without events beyond `after` answers none; one that is not there, 404.
+        _ = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
+        let events = try await verb { () async throws(ManagementError) in
+            try await executions.events(of: id, newestFirst: false, after: after, limit: limit)
+        }
+        let documents: [JSONValue] = events.map { event in
+            [
+                "Sequence": .integer(Int64(event.sequence)), "Kind": .string(event.kind.rawValue),
+                "At": event.at.json, "Detail": (try? JSONValue.parse(event.detail)) ?? [:],
+            ]
+        }
+        return .json(["Events": .array(documents)])
+    }
+
+    func stopExecution(_ id: Execution.ID) async throws(WireError) -> WireResponse {
+        let at = try await verb { () async throws(ManagementError) in try await executions.stop(id) }
+        return .json(["StopTimestamp": at.json])
+    }
+
+    /// All but payloads. What is not set is absent.
+    static func document(_ execution: ExecutionHead) -> JSONObject {
+        let arn = ARN.execution(execution.functionName, execution.version, execution.name, execution.id)
+        var document: JSONObject = [
+            "ExecutionArn": .string(arn), "Id": .string(execution.id.text), "Name": .string(execution.name.text),
+            "FunctionName": .string(execution.functionName.text), "Version": .string(execution.version.description),
+            "Status": .string(execution.status.rawValue), "Attempt": .integer(Int64(execution.attempt)),
+            "AcceptedAt": execution.acceptedAt.json,
+        ]
+        if let startedAt = execution.startedAt { document["StartedAt"] = startedAt.json }
+        if let endedAt = execution.endedAt { document["EndedAt"] = endedAt.json }
+        if let failure = execution.failure {
+            document["Error"] = ["ErrorType": .string(failure.type), "ErrorMessage": .string(failure.message)]
+        }
+        if let progress = execution.progress { document["Progress"] = (try? JSONValue.parse(progress)) ?? .null }
+        if let version = execution.publishedVersion { document["PublishedVersion"] = .integer(Int64(version)) }
+        if let alias = execution.promote { document["Promote"] = .string(alias.text) }
+        return document
+    }
+}

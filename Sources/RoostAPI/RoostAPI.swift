@@ -1,0 +1,105 @@
+internal import Artifacts
+package import Dispatching
+internal import Domain
+internal import JSON
+package import LambdaAPI
+package import Loop
+internal import Management
+package import Workers
+
+/// Roost's own API under `/roost/v1/`: what the Lambda API has no operation for. Lives on the loop.
+///
+/// Bodies, answers and errors have the form of the Lambda API, so that one client library serves both.
+package final class RoostAPI {
+    package struct Limits: Sendable {
+        /// Of one uploaded file. Default 16 GiB, as in the artifact store.
+        package var artifactBytesMax = 16 << 30
+        /// Of a manifest's text. Default 16 MiB.
+        package var manifestBytesMax = 16 << 20
+        /// Of any other body. Default 1 MiB, which is 10,000 digests.
+        package var requestBytesMax = 1 << 20
+        package init() {}
+    }
+
+    let lambda: LambdaAPI
+    let management: Management
+    let executions: any ExecutionService
+    let logs: FunctionLogs
+    let loop: EventLoop
+    package let limits: Limits
+    private let pools: () -> [PoolReport]
+    private let host: () -> HostReport
+
+    /// - Parameter lambda: reads bodies, and knows which runtimes the machine has.
+    /// - Parameter pools: all pools as they are now.
+    package init(
+        lambda: LambdaAPI, executions: any ExecutionService, logs: FunctionLogs, loop: EventLoop,
+        limits: Limits = .init(), pools: @escaping () -> [PoolReport], host: @escaping () -> HostReport
+    ) {
+        self.lambda = lambda
+        management = lambda.management
+        self.executions = executions
+        self.logs = logs
+        self.loop = loop
+        self.limits = limits
+        self.pools = pools
+        self.host = host
+    }
+
+    package func bodyBytesMax(_ operation: RoostOperation) -> Int {
+        switch operation {
+        case .putArtifact: limits.artifactBytesMax
+        case .putManifest: limits.manifestBytesMax
+        default: limits.requestBytesMax
+        }
+    }
+
+    /// The error for a longer body.
+    package func tooLarge(_ operation: RoostOperation) -> WireError {
+        WireError(.requestEntityTooLarge, "Request must be smaller than \(bodyBytesMax(operation)) bytes")
+    }
+
+    /// Runs any operation but `putArtifact`, whose body is streamed. Of `logs` it answers the lines that are there.
+    package func perform(_ operation: RoostOperation, _ request: WireRequest) async -> WireResponse {
+        do throws(WireError) { return try await answer(operation, request) } catch { return error.response }
+    }
+
+    private func answer(_ operation: RoostOperation, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        switch operation {
+        case .missingArtifacts: try await missingArtifacts(request)
+        case .putManifest(let digest): try await putManifest(digest, request)
+        case .deploy: try await deploy(request)
+        case .rollBack(let function, let alias): try await rollBack(function, alias, request)
+        case .aliasHistory(let function, let alias): try await aliasHistory(function, alias)
+        case .versions(let function): try versions(function)
+        case .logs(let function): await logTail(try logQuery(function, request))
+        case .workers: .json(["Pools": .array(pools().map(\.json))])
+        case .executions: try await listExecutions(request)
+        case .execution(let id): try await execution(id)
+        case .executionEvents(let id): try await executionEvents(id, request)
+        case .stopExecution(let id): try await stopExecution(id)
+        case .host: .json(host().json)
+        case .putArtifact: preconditionFailure("an upload is streamed, not performed")
+        }
+    }
+
+    func verb<Answer>(
+        _ body: () async throws(ManagementError) -> Answer
+    ) async throws(WireError) -> Answer {
+        do throws(ManagementError) { return try await body() } catch { throw WireError(error) }
+    }
+
+    /// Blocking work of the artifact store, on the thread pool.
+    func stored<Value: Sendable>(
+        _ work: @escaping @Sendable (ArtifactStore) throws -> Value
+    ) async throws(WireError) -> Value {
+        let store = management.artifacts
+        do {
+            return try await loop.offload { try work(store) }
+        } catch let error as ArtifactError {
+            throw WireError(error)
+        } catch {
+            preconditionFailure("the artifact store throws ArtifactError only: \(error)")
+        }
+    }
+}

@@ -1,0 +1,71 @@
+package import Domain
+package import LambdaAPI
+
+/// An operation of Roost's own API, under `/roost/v1/`, with what its path names.
+package enum RoostOperation: Equatable, Sendable {
+    /// Its body is streamed: `beginUpload`, `write`, `finishUpload`.
+    case putArtifact(Digest)
+    case missingArtifacts
+    case putManifest(Digest)
+    case deploy
+    case rollBack(function: String, alias: String)
+    case aliasHistory(function: String, alias: String)
+    case versions(function: String)
+    /// Its answer may be streamed: `logQuery`, `logTail`, then a subscription of the log.
+    case logs(function: String)
+    case workers
+    case executions
+    case execution(Execution.ID)
+    case executionEvents(Execution.ID)
+    case stopExecution(Execution.ID)
+    case host
+
+    /// Which operation a request means. Cheap, and decided before its body arrives.
+    ///
+    /// - Parameter segments: of the whole path, `["roost", "v1", ...]`, decoded one by one.
+    package static func route(method: String, segments: [String]) throws(WireError) -> RoostOperation {
+        guard let (verb, operation) = try find(segments) else {
+            throw WireError(.unknownOperation, "Unknown operation: the path names none.")
+        }
+        guard verb == method else {
+            throw WireError(
+                .unknownOperation, "Unknown operation: the path takes no \(method).", status: 405, allow: [verb])
+        }
+        return operation
+    }
+
+    /// Every path has one verb.
+    private static func find(
+        _ segments: [String]
+    ) throws(WireError) -> (verb: String, operation: RoostOperation)? {
+        guard segments.count >= 3, segments[0] == "roost", segments[1] == "v1" else { return nil }
+        let rest = segments[2...]
+        switch (segments[2], rest.count) {
+        case ("artifacts", 2) where segments[3] == "missing": return ("POST", .missingArtifacts)
+        case ("artifacts", 2): return ("PUT", .putArtifact(try digest(segments[3])))
+        case ("manifests", 2): return ("PUT", .putManifest(try digest(segments[3])))
+        case ("deployments", 1): return ("POST", .deploy)
+        case ("functions", 3) where segments[4] == "versions": return ("GET", .versions(function: segments[3]))
+        case ("functions", 3) where segments[4] == "logs": return ("GET", .logs(function: segments[3]))
+        case ("functions", 5) where segments[4] == "aliases" && segments[6] == "rollback":
+            return ("POST", .rollBack(function: segments[3], alias: segments[5]))
+        case ("functions", 5) where segments[4] == "aliases" && segments[6] == "history":
+            return ("GET", .aliasHistory(function: segments[3], alias: segments[5]))
+        case ("workers", 1): return ("GET", .workers)
+        case ("executions", 1): return ("GET", .executions)
+        case ("executions", 2): return ("GET", .execution(Execution.ID(segments[3])))
+        case ("executions", 3) where segments[4] == "events":
+            return ("GET", .executionEvents(Execution.ID(segments[3])))
+        case ("executions", 3) where segments[4] == "stop": return ("POST", .stopExecution(Execution.ID(segments[3])))
+        case ("host", 1): return ("GET", .host)
+        default: return nil
+        }
+    }
+
+    static func digest(_ text: String) throws(WireError) -> Digest {
+        guard text.hasPrefix("sha256:"), let digest = Digest(text) else {
+            throw WireError.invalid("'\(text)' is not 'sha256:' and 64 lower-case hexadecimal digits.")
+        }
+        return digest
+    }
+}
