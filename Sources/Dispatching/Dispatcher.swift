@@ -53,6 +53,8 @@ package final class Dispatcher {
     /// Of workers whose exit is being handled: what those who waited for them are told.
     var initFailures: [WorkerID: (error: [UInt8]?, exit: WorkerExit, log: [UInt8])] = [:]
 
+    /// Whether a route is what its function's version is now; asked when a pool is made.
+    package var isCurrent: (Catalog.Route) -> Bool = { _ in true }
     /// A report of an execution that runs.
     var onProgress: ((Execution.ID, [UInt8]) -> Void)?
 
@@ -77,7 +79,22 @@ package final class Dispatcher {
     ///
     /// - Parameter completion: called once, perhaps before this returns.
     package func invoke(_ request: InvocationRequest, completion: @escaping (InvocationOutcome) -> Void) {
-        enter(request, pool: pool(for: request.route), execution: nil, onDispatch: nil, completion)
+        enter(request, execution: nil, onDispatch: nil, completion)
+    }
+
+    /// Into the pool of the route's version, made on its first use.
+    private func enter(
+        _ request: InvocationRequest, execution: Execution.ID?, onDispatch: (() -> Void)?,
+        _ completion: @escaping (InvocationOutcome) -> Void
+    ) {
+        let route = request.route
+        if let pool = pools.ids[PoolKey(route.function.id, route.version)] {
+            return enter(request, pool: pool, execution: execution, onDispatch: onDispatch, completion)
+        }
+        let pool = addPool(for: route)
+        enter(request, pool: pool, execution: execution, onDispatch: onDispatch, completion)
+        // The version was replaced while the request was on its way: it runs what it was routed to, and nobody after it.
+        if !isCurrent(route) { drain(pool) }
     }
 
     /// Runs one attempt of an execution: a training in a worker of its own, anything else in its version's pool.
@@ -89,8 +106,7 @@ package final class Dispatcher {
         _ start: ExecutionStart, onDispatch: @escaping () -> Void, completion: @escaping (InvocationOutcome) -> Void
     ) {
         guard let training = start.training else {
-            let pool = pool(for: start.request.route)
-            return enter(start.request, pool: pool, execution: start.id, onDispatch: onDispatch, completion)
+            return enter(start.request, execution: start.id, onDispatch: onDispatch, completion)
         }
         let route = start.request.route
         let pool = pools.add(
@@ -108,8 +124,7 @@ package final class Dispatcher {
         }
         enter(start.request, pool: pool, execution: start.id, onDispatch: onDispatch, completion)
         // One invocation is all it gets.
-        pools.retire(pool)
-        event { $0.drainPool(pool, at: $1, into: &$2) }
+        drain(pool)
     }
 
     private func enter(
@@ -149,13 +164,11 @@ package final class Dispatcher {
         }
     }
 
-    /// The route's pool, made on its first use.
-    private func pool(for route: Catalog.Route) -> PoolID {
-        let key = PoolKey(route.function.id, route.version)
-        if let pool = pools.ids[key] { return pool }
+    private func addPool(for route: Catalog.Route) -> PoolID {
         let pool = pools.add(
             .init(
-                key: key, function: route.function, version: route.version, training: nil, model: route.version.model))
+                key: PoolKey(route.function.id, route.version), function: route.function, version: route.version,
+                training: nil, model: route.version.model))
         let configuration = route.version.configuration
         event {
             $0.addPool(
@@ -176,13 +189,16 @@ package final class Dispatcher {
         for pool in pools.pools(of: id) {
             guard let known = pools.entries[pool], known.training == nil else { continue }
             let isCurrent = entry?.version(known.version.number).map { PoolKey(id, $0) == known.key } ?? false
-            if isCurrent { continue }
-            pools.retire(pool)
-            event { $0.drainPool(pool, at: $1, into: &$2) }
+            if !isCurrent { drain(pool) }
         }
         if let entry {
             event { $0.updateFunction(id, reservedConcurrency: entry.function.reservedConcurrency, at: $1, into: &$2) }
         }
+    }
+
+    private func drain(_ pool: PoolID) {
+        pools.retire(pool)
+        event { $0.drainPool(pool, at: $1, into: &$2) }
     }
 
     // MARK: - Shutdown

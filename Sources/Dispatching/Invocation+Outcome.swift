@@ -54,7 +54,7 @@ extension Invocation {
         case .reservedConcurrencyZero: result = .refused(.noConcurrency)
         case .initBackoff(let until): result = .refused(.startsPaused(retryAfter: until - now))
         case .shutdown: result = .refused(.shuttingDown)
-        case .poolGone: result = .refused(.rerouted)
+        case .poolGone: preconditionFailure("an invocation came to a pool that was retired")
         case .neverFits(let needed, let limit):
             result = .functionError(
                 FunctionErrorBody.make(

@@ -75,6 +75,4 @@ package enum InvocationRefusal: Equatable, Sendable {
     /// Starts of this version failed, and are tried again after the given time.
     case startsPaused(retryAfter: Interval)
     case shuttingDown
-    /// The version was replaced while the invocation was on its way: it may be tried again at once.
-    case rerouted
 }

@@ -11,22 +11,28 @@ internal import RoostAPI
 final class ArtifactUpload {
     private static let bufferedBytesMax = 1 << 20
 
+    private enum State {
+        case new
+        case open(Upload)
+        /// The store has the file already: the body is read past.
+        case present(WireResponse)
+        case over
+    }
+
     private let digest: Digest
     private let exchange: HTTPExchange
-    private let artifacts: ArtifactStore
     private let roost: RoostAPI
     private let loop: EventLoop
     private let sizeBytes: Int?
-    private var upload: Upload?
+    private var state = State.new
     private var buffered: [UInt8] = []
-    private var receivedCount = 0
-    private var isEnded = false
+    private var isComplete = false
+    private var isAborted = false
+    /// A task is at work; it takes up what comes meanwhile.
     private var isWriting = false
-    private var isOver = false
 
-    init(_ digest: Digest, connection: HTTPConnection, artifacts: ArtifactStore, roost: RoostAPI, loop: EventLoop) {
+    init(_ digest: Digest, connection: HTTPConnection, roost: RoostAPI, loop: EventLoop) {
         self.digest = digest
-        self.artifacts = artifacts
         self.roost = roost
         self.loop = loop
         exchange = connection.exchange
@@ -34,72 +40,70 @@ final class ArtifactUpload {
     }
 
     func receive(_ bytes: UnsafeRawBufferPointer) {
-        guard !isOver else { return }
-        receivedCount += bytes.count
+        if case .over = state { return }
         buffered.append(contentsOf: bytes)
         if buffered.count >= Self.bufferedBytesMax {
             exchange.connection.pauseBody()
-            write()
+            work()
         }
     }
 
     func end() {
-        isEnded = true
-        write()
+        isComplete = true
+        work()
     }
 
     func abort() {
-        isOver = true
-        if !isWriting { discard() }
+        isAborted = true
+        work()
     }
 
-    private func write() {
-        guard !isWriting, !isOver else { return }
+    private func work() {
+        guard !isWriting else { return }
         isWriting = true
         loop.spawn { [self] in
-            do {
+            do throws(WireError) {
                 try await writeAll()
-                isWriting = false
-                if isOver { discard() }
-            } catch let error as ArtifactError {
-                isWriting = false
-                isOver = true
-                discard()
-                answer(WireError(.artifact(error)).response)
             } catch {
-                preconditionFailure("the artifact store throws ArtifactError only: \(error)")
+                await discard()
+                answer(error.response)
+            }
+            isWriting = false
+        }
+    }
+
+    private func writeAll() async throws(WireError) {
+        if case .new = state, !isAborted {
+            switch try await roost.beginUpload(digest, sizeBytes: sizeBytes) {
+            case .present(let response): state = .present(response)
+            case .upload(let upload): state = .open(upload)
             }
         }
-    }
-
-    private func writeAll() async throws {
-        let (artifacts, digest, sizeBytes) = (artifacts, digest, sizeBytes)
-        if upload == nil {
-            upload = try await loop.offload { try artifacts.beginUpload(expecting: digest, sizeBytes: sizeBytes) }
-        }
-        let upload = upload!
-        repeat {
+        while !isAborted, !buffered.isEmpty {
             let batch = buffered
             buffered = []
-            if !batch.isEmpty { try await loop.offload { try upload.write(batch) } }
-            if isOver { return }
-            exchange.connection.resumeBody()
-        } while !buffered.isEmpty
-        guard isEnded else { return }
-        let wasThere = try await loop.offload {
-            let wasThere = artifacts.contains(digest)
-            try upload.finish()
-            return wasThere
+            if case .open(let upload) = state { try await roost.write(batch, to: upload) }
+            if exchange.isOpen { exchange.connection.resumeBody() }
         }
-        isOver = true
-        self.upload = nil
-        answer(roost.uploaded(digest, sizeBytes: receivedCount, wasThere: wasThere))
+        if isAborted { return await discard() }
+        guard isComplete else { return }
+        switch state {
+        case .open(let upload):
+            state = .over
+            answer(await roost.finishUpload(upload, digest))
+        case .present(let response):
+            state = .over
+            answer(response)
+        case .new, .over:
+            break
+        }
     }
 
-    private func discard() {
-        guard let upload else { return }
-        self.upload = nil
-        loop.spawn { [loop] in try? await loop.offload { upload.abort() } }
+    private func discard() async {
+        buffered = []
+        let last = state
+        state = .over
+        if case .open(let upload) = last { await roost.abort(upload) }
     }
 
     private func answer(_ response: WireResponse) {

@@ -1,4 +1,3 @@
-internal import Artifacts
 internal import Dispatching
 internal import Domain
 internal import HTTP
@@ -41,20 +40,17 @@ final class FrontDoor: HTTPConnectionDelegate {
     private let lambda: LambdaAPI
     private let roost: RoostAPI
     private let dispatcher: Dispatcher
-    private let artifacts: ArtifactStore
     private let logs: FunctionLogs
     private let loop: EventLoop
     /// Until the executions of the last run are taken up again, and when the host drains.
     var isReady = false
 
     init(
-        lambda: LambdaAPI, roost: RoostAPI, dispatcher: Dispatcher, artifacts: ArtifactStore, logs: FunctionLogs,
-        loop: EventLoop
+        lambda: LambdaAPI, roost: RoostAPI, dispatcher: Dispatcher, logs: FunctionLogs, loop: EventLoop
     ) {
         self.lambda = lambda
         self.roost = roost
         self.dispatcher = dispatcher
-        self.artifacts = artifacts
         self.logs = logs
         self.loop = loop
     }
@@ -129,16 +125,14 @@ final class FrontDoor: HTTPConnectionDelegate {
     private func beginRoost(
         _ connection: HTTPConnection, _ method: String, _ segments: [String]
     ) throws(WireError) {
-        let query = connection.request.queryItems.map { (name: $0.key, value: $0.value) }
-        let operation = try roost.route(method: method, segments: segments)
+        let operation = try RoostOperation.route(method: method, segments: segments)
         switch operation {
         case .putArtifact(let digest):
-            connection.bodyBytesMax = Int.max
-            connection.userInfo = ArtifactUpload(
-                digest, connection: connection, artifacts: artifacts, roost: roost, loop: loop)
-        case .readLogs(let function):
-            let plan = try roost.planLogs(function, query: query)
-            LogAnswer(plan, exchange: connection.exchange, logs: logs, loop: loop).begin()
+            connection.bodyBytesMax = roost.bodyBytesMax(operation)
+            connection.userInfo = ArtifactUpload(digest, connection: connection, roost: roost, loop: loop)
+        case .logs(let function):
+            let query = try roost.logQuery(function, wireRequest(connection, segments))
+            LogAnswer(query, exchange: connection.exchange, roost: roost, logs: logs, loop: loop).begin()
         default:
             connection.bodyBytesMax = roost.bodyBytesMax(operation)
             collect(connection, segments, tooLarge: roost.tooLarge(operation)) { [roost] request in

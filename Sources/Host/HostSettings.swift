@@ -1,6 +1,6 @@
 package import Dispatching
 package import Domain
-package import JSON
+internal import JSON
 package import Scheduling
 
 /// Everything about a host that can be chosen. docs/SETTINGS.md lists the keys of the configuration file.

@@ -1,5 +1,6 @@
 internal import Domain
 internal import HTTP
+internal import LambdaAPI
 internal import Loop
 internal import RoostAPI
 internal import Workers
@@ -8,7 +9,8 @@ internal import Workers
 ///
 /// A client that reads slower than the function writes loses lines, and is told how many.
 final class LogAnswer {
-    private let plan: LogPlan
+    private let query: RoostAPI.LogQuery
+    private let roost: RoostAPI
     private let exchange: HTTPExchange
     private let logs: FunctionLogs
     private let loop: EventLoop
@@ -16,8 +18,11 @@ final class LogAnswer {
     private var isFull = false
     private var lostCount = 0
 
-    init(_ plan: LogPlan, exchange: HTTPExchange, logs: FunctionLogs, loop: EventLoop) {
-        self.plan = plan
+    init(
+        _ query: RoostAPI.LogQuery, exchange: HTTPExchange, roost: RoostAPI, logs: FunctionLogs, loop: EventLoop
+    ) {
+        self.query = query
+        self.roost = roost
         self.exchange = exchange
         self.logs = logs
         self.loop = loop
@@ -26,7 +31,7 @@ final class LogAnswer {
     func begin() {
         exchange.connection.userInfo = self
         loop.spawn { [self] in
-            let tail = await logs.tail(plan.function, lines: plan.lines)
+            let tail = await roost.logTail(query).body
             guard exchange.isOpen else { return }
             exchange.begin(200) { headers in
                 headers.add("Content-Type", "text/plain; charset=utf-8")
@@ -34,8 +39,8 @@ final class LogAnswer {
             }
             exchange.connection.onDrain = { [weak self] in self?.drained() }
             isFull = !exchange.write(tail)
-            guard plan.follows else { return exchange.end() }
-            subscription = logs.follow(plan.function) { [weak self] in self?.append($0) }
+            guard query.follow else { return exchange.end() }
+            subscription = logs.follow(query.function) { [weak self] in self?.append($0) }
         }
     }
 

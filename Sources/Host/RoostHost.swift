@@ -2,12 +2,14 @@ internal import Artifacts
 internal import Dispatching
 internal import Domain
 internal import HTTP
+internal import JSON
 internal import LambdaAPI
 internal import Logging
 internal import Loop
 internal import Management
 internal import Registry
 internal import RoostAPI
+internal import Scheduling
 internal import Workers
 
 #if canImport(Glibc)
@@ -127,24 +129,30 @@ package final class RoostHost {
         management.onChange = { [unowned dispatcher, unowned catalog] change in
             if let function = change.function { dispatcher.functionChanged(function, to: catalog.entry(function)) }
         }
+        dispatcher.isCurrent = { [unowned catalog] route in
+            catalog.entry(route.function.id)?.version(route.version.number)?.revision == route.version.revision
+        }
         let executions = Executions(
             loop: loop, registry: registry, management: management, dispatcher: dispatcher, placement: placement,
             settings: settings.executions
         ) { [logger] in logger.error("\($0)") }
         self.executions = executions
         let lambda = LambdaAPI(management: management, executions: executions, loop: loop, pythonMinor: pythonMinor)
-        let roost = RoostAPI(lambda: lambda, executions: executions, pools: { [unowned self] in
-            dispatcher.pools(at: loop.now)
-        })
+        let report = report(pythonMinor: pythonMinor)
+        let roost = RoostAPI(
+            lambda: lambda, executions: executions, logs: logs, loop: loop,
+            pools: { [loop] in dispatcher.pools(at: loop.now) }, host: { report })
         let frontDoor = FrontDoor(
-            lambda: lambda, roost: roost, dispatcher: dispatcher, artifacts: artifacts, logs: logs, loop: loop)
+            lambda: lambda, roost: roost, dispatcher: dispatcher, logs: logs, loop: loop)
         self.frontDoor = frontDoor
 
         try await executions.resume()
         let server = try HTTPServer(
             loop: loop, host: settings.host, port: settings.port, connectionsMax: settings.connectionsMax,
             delegate: frontDoor)
-        server.onAcceptError = { [logger] in logger.error("a connection could not be accepted: \($0)") }
+        server.onAcceptError = { [logger] error in
+            logger.error("a connection could not be accepted: \(error)")
+        }
         self.server = server
         let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
         let url = "http://\(host):\(server.port)"
@@ -155,6 +163,30 @@ package final class RoostHost {
         frontDoor.isReady = true
         print("roost: listening on \(url)")
         fflush(nil)
+    }
+
+    private func report(pythonMinor: Int?) -> HostReport {
+        let limits = settings.limits
+        return HostReport(
+            version: RoostVersion.text, sandboxMode: settings.sandbox.rawValue, sandboxProblem: nil,
+            dataDirectory: settings.dataDirectory,
+            limits: [
+                "Workers": .integer(Int64(limits.workersMax)),
+                "MemoryMegabytes": .integer(Int64(limits.memoryMegabytesMax)),
+                "Trainings": .integer(Int64(limits.trainingConcurrency)),
+                "QueueCapacity": .integer(Int64(limits.queueCapacity)),
+                "QueueWaitSeconds": .real(limits.queueWaitMax.seconds),
+            ],
+            checks: [
+                .init(
+                    name: "sandbox", isOK: settings.sandbox == .bubblewrap,
+                    detail: settings.sandbox == .bubblewrap
+                        ? "workers run under bubblewrap" : "workers are not isolated (--sandbox none)"),
+                .init(
+                    name: "python", isOK: pythonMinor != nil,
+                    detail: pythonMinor.map { "\(settings.pythonInterpreter) is Python 3.\($0)" }
+                        ?? "\(settings.pythonInterpreter) does not work: python3 functions will not start"),
+            ])
     }
 
     // MARK: - The end
@@ -208,4 +240,4 @@ package final class RoostHost {
     }
 }
 
-extension Executions: @retroactive ExecutionService {}
+extension Executions: ExecutionService {}

@@ -149,9 +149,6 @@ extension WireError {
             self = throttled("No worker became free within \(limit.seconds) s.", .seconds(1))
         case .startsPaused(let retryAfter):
             self = throttled("Workers of the function fail to start; the next is started later.", retryAfter)
-        // Whoever planned the invocation tries again with a new plan; a client sees this only when that went on for long.
-        case .rerouted:
-            self.init(.service, "The function is being updated.", status: 503, retryAfter: .milliseconds(1))
         case .shuttingDown:
             self.init(.service, "The host is shutting down.", status: 503, retryAfter: .seconds(1))
         }

@@ -5,6 +5,7 @@ package import JSON
 package struct WireError: Error, Equatable, Sendable {
     /// The names that clients know errors by.
     package enum Exception: String, Sendable, CaseIterable {
+        case accessDenied = "AccessDeniedException"
         case codeStorageExceeded = "CodeStorageExceededException"
         case durableExecutionAlreadyStarted = "DurableExecutionAlreadyStartedException"
         case invalidParameterValue = "InvalidParameterValueException"
@@ -87,7 +88,7 @@ extension WireError.Exception {
             .lowerCase
         case .digestMismatch, .missingFiles, .nothingToRollBack: .lowerCase
         // Not in the model.
-        case .requestEntityTooLarge, .serialization, .unknownOperation, .validation: .messageOnly
+        case .accessDenied, .requestEntityTooLarge, .serialization, .unknownOperation, .validation: .messageOnly
         }
     }
 
@@ -96,6 +97,7 @@ extension WireError.Exception {
         case .codeStorageExceeded, .digestMismatch, .invalidParameterValue, .invalidRequestContent, .missingFiles,
             .modeNotSupported, .serialization, .validation:
             400
+        case .accessDenied: 403
         case .resourceNotFound, .unknownOperation: 404
         case .durableExecutionAlreadyStarted, .nothingToRollBack, .resourceConflict: 409
         case .preconditionFailed: 412
