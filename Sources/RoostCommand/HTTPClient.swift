@@ -44,7 +44,8 @@ final class HTTPClient {
         let transfer = Transfer(easy, onBytes: onBytes)
         defer { transfer.close() }
         do {
-            try transfer.prepare(method: method, url: endpoint.url + path.description, headers: headers, timeout: timeout)
+            try transfer.prepare(
+                method: method, url: endpoint.url + path.description, headers: headers, timeout: timeout)
             // A proxy for the world must not see what is meant for this machine.
             if endpoint.isLoopback { try transfer.set(CURLOPT_PROXY, "") }
             try transfer.send(body, method: method)
@@ -220,6 +221,7 @@ private final class Transfer {
 
     private func check(_ code: CURLcode) throws(CurlFailure) {
         guard code != CURLE_OK else { return }
-        throw CurlFailure(reason: curl_easy_strerror(code).map { String(cString: $0) } ?? "libcurl error \(code.rawValue)")
+        throw CurlFailure(
+            reason: curl_easy_strerror(code).map { String(cString: $0) } ?? "libcurl error \(code.rawValue)")
     }
 }
