@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -87,7 +88,7 @@ class Host:
         """Runs a verb of the command line. Its output, or with `json_answer` the last line of it read as JSON."""
         command = [self.roost, *map(str, arguments), "--endpoint", self.endpoint, *(["--json"] if json_answer else [])]
         if shown:
-            Story.say(f"$ roost {' '.join(shown_path(a) for a in arguments)}")
+            Story.say(f"$ roost {shlex.join(shown_path(a) for a in arguments)}")
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=None if shown else subprocess.PIPE, text=True,
             timeout=280)
@@ -250,7 +251,7 @@ def tell(host, story, third, all_data, held_out):
     last_call = time.monotonic()
     check(answer_again == answer, "the same text got another answer")
     check("init" not in warm, "the second call was not warm")
-    check(warm_seconds < cold_seconds, "the second call was not faster than the first")
+    check(sum(warm.values()) < sum(cold.values()), "the second call was not faster than the first")
     story.say(f"warm: {describe(warm, warm_seconds)}")
     workers = host.workers()
     check(len(workers) == 1, f"there are {len(workers)} workers, not one")
@@ -328,8 +329,15 @@ def main():
         print("\ndemo: interrupted", file=sys.stderr)
         return 130
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove(directory)
     return 0
+
+
+def remove(directory):
+    """Deletes the host's data too, whose packages and models are read-only folders."""
+    for folder, _, _ in os.walk(directory):
+        os.chmod(folder, 0o700)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":
