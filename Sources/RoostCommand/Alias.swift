@@ -4,10 +4,11 @@ import JSON
 struct Alias: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Aliases, movable names for versions: set, list, remove, history.",
-        subcommands: [Set.self, List.self, Remove.self, History.self])
+        subcommands: [Move.self, List.self, Remove.self, History.self])
 
-    struct Set: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Make an alias, or move it.")
+    struct Move: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "set", abstract: "Make an alias, or move it.")
 
         @Argument(help: "The function's name.")
         var function: String
@@ -33,16 +34,23 @@ struct Alias: ParsableCommand {
             request["FunctionVersion"] = .string(version)
             request["RoutingConfig"] = ["AdditionalVersionWeights": .object(try Alias.weights(weight))]
             if let description { request["Description"] = .string(description) }
-            var answer: JSONValue
-            do {
-                answer = try host.json("PUT", .lambda(function, "aliases", alias), .object(request))
-            } catch CommandError.refused(status: 404, _, _) {
-                // No alias yet; or no function or version, which the second answer tells.
-                request["Name"] = .string(alias)
-                answer = try host.json("POST", .lambda(function, "aliases"), .object(request))
-            }
+            let answer = try Move.put(alias, of: function, request, host)
             if client.json { return Terminal.print(answer) }
             Terminal.print("\(function):\(alias) -> \(Alias.target(answer))")
+        }
+
+        private static func put(
+            _ alias: String, of function: String, _ request: JSONObject, _ host: HostClient
+        ) throws(CommandError) -> JSONValue {
+            do throws(CommandError) {
+                return try host.json("PUT", .lambda(function, "aliases", alias), .object(request))
+            } catch {
+                guard case .refused(status: 404, _, _) = error else { throw error }
+            }
+            // No alias yet; or no such function or version, which the second answer tells.
+            var request = request
+            request["Name"] = .string(alias)
+            return try host.json("POST", .lambda(function, "aliases"), .object(request))
         }
     }
 
@@ -129,10 +137,14 @@ struct Alias: ParsableCommand {
         let version = text(alias["FunctionVersion"])
         let weights = alias["RoutingConfig"]?["AdditionalVersionWeights"]?.objectValue?.entries ?? []
         guard !weights.isEmpty else { return version }
-        let others = weights.map { ($0.key, $0.value.realValue ?? 0) }
-        let rest = others.reduce(1) { $0 - $1.1 }
-        return ([(version, rest)] + others).map { "\($0) (\(metricText(($1 * 1000).rounded() / 10)) %)" }
-            .joined(separator: ", ")
+        var rest = 1.0
+        var others = ""
+        for weight in weights {
+            let share = weight.value.realValue ?? 0
+            rest -= share
+            others += ", \(weight.key) (\(percentText(share)))"
+        }
+        return "\(version) (\(percentText(rest)))\(others)"
     }
 }
 

@@ -1,6 +1,3 @@
-import Artifacts
-import JSON
-
 /// Why a verb could not do what it was asked.
 enum CommandError: Error {
     /// The command line cannot mean anything: exit status 2.
@@ -50,20 +47,5 @@ enum CommandError: Error {
                 ? "\(name): \(reason)" : String(decoding: output, as: UTF8.self) + "\n\(name): \(reason)"
         case .failed: nil
         }
-    }
-}
-
-extension CommandError {
-    /// The client's side of the artifact store throws these: a folder that no host would take.
-    init(_ error: ArtifactError, folder: String) {
-        self =
-            switch error {
-            case .badPath(let path, let fault): .folder(path: folder, reason: "the path '\(path)' \(fault.rawValue)")
-            case .unsupportedEntry(let path, let kind): .folder(path: folder, reason: "'\(path)' is \(kind.rawValue)")
-            case .tooManyFiles(let limit): .folder(path: folder, reason: "there are more than \(limit) files")
-            case .tooManyBytes(let limit): .folder(path: folder, reason: "the files have more than \(limit) bytes")
-            case .empty: .folder(path: folder, reason: "there is no file in it")
-            default: .folder(path: folder, reason: "\(error)")
-            }
     }
 }

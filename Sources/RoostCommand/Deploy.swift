@@ -45,7 +45,8 @@ struct Deploy: ParsableCommand {
         if let model { line += "; model: \(describe(model))" }
         Terminal.print(line + ")")
         if let training = answer["Training"]?.stringValue {
-            Terminal.print("start a training of it with: roost train \(folder.name) --channel train=PATH  (\(training))")
+            Terminal.print(
+                "start a training of it with: roost train \(folder.name) --channel train=PATH  (\(training))")
         }
     }
 

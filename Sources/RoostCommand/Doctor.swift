@@ -50,7 +50,8 @@ struct Doctor: ParsableCommand {
 
     private static func swiftCheck() -> Check {
         guard let swift = Program.find("swift") else {
-            return Check(name: "swift", verdict: .note, detail: "not in PATH; needed to deploy functions written in Swift")
+            return Check(
+                name: "swift", verdict: .note, detail: "not in PATH; needed to deploy functions written in Swift")
         }
         guard let outcome = try? Program.run(swift, ["--version"]), outcome.status == 0 else {
             return Check(name: "swift", verdict: .note, detail: "\(swift) does not run")
@@ -72,7 +73,8 @@ struct Doctor: ParsableCommand {
     /// Whether bubblewrap can make the namespaces that workers run in.
     private static func sandboxCheck() -> Check {
         guard let bwrap = Program.find("bwrap") else {
-            return Check(name: "bubblewrap", verdict: .fails, detail: "no 'bwrap' in PATH; install the package bubblewrap")
+            return Check(
+                name: "bubblewrap", verdict: .fails, detail: "no 'bwrap' in PATH; install the package bubblewrap")
         }
         let arguments = [
             "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--die-with-parent",

@@ -50,7 +50,8 @@ struct ExecutionFollower {
 
     private mutating func showNewEvents(on status: StatusLine) throws(CommandError) {
         while true {
-            let path = RequestPath.roost("executions", id, "events", query: [("after", String(lastSequence)), ("limit", "1000")])
+            let path = RequestPath.roost(
+                "executions", id, "events", query: [("after", String(lastSequence)), ("limit", "1000")])
             let events = try host.json("GET", path, timeout: .seconds(30))["Events"]?.arrayValue ?? []
             for event in events {
                 lastSequence = max(lastSequence, event["Sequence"]?.integerValue ?? 0)
@@ -84,7 +85,7 @@ enum Interrupt {
 
     static func watch() {
         flag = 0
-        signal(SIGINT) { _ in flag = 1 }
+        signal(SIGINT) { _ in Interrupt.flag = 1 }
     }
 
     static func unwatch() { signal(SIGINT, SIG_DFL) }

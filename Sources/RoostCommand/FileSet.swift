@@ -1,6 +1,7 @@
 import Artifacts
 import Domain
 import Glibc
+import JSON
 
 /// Files of this machine on their way to the host: a package, a model, or a data channel.
 struct FileSet {
@@ -33,7 +34,7 @@ struct FileSet {
         if status.st_mode & S_IFMT == S_IFDIR {
             try self.init(folder: path)
         } else {
-            try self.init()
+            self.init()
             let name = path.split(separator: "/").last.map(String.init) ?? path
             try add(file: path, as: name)
         }
@@ -78,7 +79,7 @@ struct FileSet {
         do {
             return try Manifest(files: entries)
         } catch {
-            throw CommandError(error, folder: files.first?.source ?? "")
+            throw .folder(path: files.first?.source ?? "", reason: "\(error)")
         }
     }
 }

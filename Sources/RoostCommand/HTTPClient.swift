@@ -7,6 +7,14 @@ enum RequestBody {
     case bytes([UInt8])
     /// Read while it is sent.
     case file(path: String, sizeBytes: Int)
+
+    var sizeBytes: Int {
+        switch self {
+        case .none: 0
+        case .bytes(let bytes): bytes.count
+        case .file(_, let sizeBytes): sizeBytes
+        }
+    }
 }
 
 struct HTTPResponse {
@@ -44,7 +52,9 @@ final class HTTPClient {
         let transfer = Transfer(easy, onBytes: onBytes)
         defer { transfer.close() }
         do {
-            try transfer.prepare(method: method, url: endpoint.url + path.description, headers: headers, timeout: timeout)
+            try transfer.prepare(
+                method: method, url: endpoint.url + path.description, headers: headers,
+                asksFirst: body.sizeBytes > 1 << 20, timeout: timeout)
             // A proxy for the world must not see what is meant for this machine.
             if endpoint.isLoopback { try transfer.set(CURLOPT_PROXY, "") }
             try transfer.send(body, method: method)
@@ -94,8 +104,9 @@ private final class Transfer {
         try check(ccurl_set_string(easy, option, value))
     }
 
+    /// - Parameter asksFirst: lets the host refuse by the head alone, at the cost of a round trip.
     func prepare(
-        method: String, url: String, headers: [(String, String)], timeout: Duration?
+        method: String, url: String, headers: [(String, String)], asksFirst: Bool, timeout: Duration?
     ) throws(CurlFailure) {
         try set(CURLOPT_URL, url)
         try set(CURLOPT_CUSTOMREQUEST, method)
@@ -109,8 +120,8 @@ private final class Transfer {
             let (seconds, attoseconds) = timeout.components
             try set(CURLOPT_TIMEOUT_MS, Int(seconds) * 1000 + Int(attoseconds / 1_000_000_000_000_000))
         }
-        for (name, value) in headers {
-            guard let list = curl_slist_append(headerList, "\(name): \(value)") else {
+        for header in headers.map({ "\($0): \($1)" }) + (asksFirst ? [] : ["Expect:"]) {
+            guard let list = curl_slist_append(headerList, header) else {
                 throw CurlFailure(reason: "libcurl is out of memory")
             }
             headerList = list
@@ -220,6 +231,7 @@ private final class Transfer {
 
     private func check(_ code: CURLcode) throws(CurlFailure) {
         guard code != CURLE_OK else { return }
-        throw CurlFailure(reason: curl_easy_strerror(code).map { String(cString: $0) } ?? "libcurl error \(code.rawValue)")
+        throw CurlFailure(
+            reason: curl_easy_strerror(code).map { String(cString: $0) } ?? "libcurl error \(code.rawValue)")
     }
 }

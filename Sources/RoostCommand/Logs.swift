@@ -75,7 +75,8 @@ struct LogLine: Equatable {
     }
 
     var text: String {
-        time.isEmpty ? printable(message) : "\(time)  \(version)  \(worker)  \(request.prefix(8))  \(printable(message))"
+        time.isEmpty
+            ? printable(message) : "\(time)  \(version)  \(worker)  \(request.prefix(8))  \(printable(message))"
     }
 
     var json: JSONValue {

@@ -72,7 +72,9 @@ func directoryEntries(_ path: String) throws(CommandError) -> [String] {
             if errno != 0 { throw .io(path: path, operation: "read", errno: errno) }
             return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         }
-        let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(validating: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+            String(validating: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
         guard let name else { throw .folder(path: path, reason: "there is a file whose name is not UTF-8") }
         if name != ".", name != ".." { names.append(name) }
     }

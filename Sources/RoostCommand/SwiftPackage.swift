@@ -13,13 +13,11 @@ struct SwiftPackage {
                 name: "swift", reason: "there is no Swift toolchain in PATH, which a function with runtime swift needs",
                 output: [])
         }
-        let product = try executableProduct(of: try run(swift, ["package", "describe", "--type", "json"]))
-        let options = [
-            "-c", "release", "--static-swift-stdlib", "--package-path", path, "--scratch-path", path + "/.build",
-            "--product", product,
-        ]
-        _ = try run(swift, ["build"] + options, isComplete: true)
-        let answer = try run(swift, ["build"] + options + ["--show-bin-path"], isComplete: true)
+        let place = ["--package-path", path, "--scratch-path", path + "/.build"]
+        let product = try executableProduct(of: try run(swift, ["package"] + place + ["describe", "--type", "json"]))
+        let build = ["build"] + place + ["-c", "release", "--static-swift-stdlib", "--product", product]
+        _ = try run(swift, build)
+        let answer = try run(swift, build + ["--show-bin-path"])
         let directory = String(decoding: answer, as: UTF8.self).split(whereSeparator: \.isNewline).last.map(String.init)
         guard let directory else { throw .program(name: "swift", reason: "'--show-bin-path' says nothing", output: []) }
 
@@ -60,9 +58,8 @@ struct SwiftPackage {
         return try Program.run(strip, ["-o", copy, binary]).status == 0 ? copy : binary
     }
 
-    private func run(_ swift: String, _ arguments: [String], isComplete: Bool = false) throws(CommandError) -> [UInt8] {
-        let all = isComplete ? arguments : arguments + ["--package-path", path, "--scratch-path", path + "/.build"]
-        let outcome = try Program.run(swift, all)
+    private func run(_ swift: String, _ arguments: [String]) throws(CommandError) -> [UInt8] {
+        let outcome = try Program.run(swift, arguments)
         guard outcome.status == 0 else {
             throw .program(
                 name: "swift \(arguments[0])", reason: "it failed with status \(outcome.status)",

@@ -76,6 +76,9 @@ func metricText(_ value: Double) -> String {
     }
 }
 
+/// A share of 1 as `10 %`, `0.5 %`.
+func percentText(_ share: Double) -> String { metricText((share * 1000).rounded() / 10) + " %" }
+
 /// `2026-11-23 22:35:34`, in the time zone of the machine.
 func timeText(epochSeconds: Double) -> String {
     var time = time_t(epochSeconds)

@@ -23,7 +23,8 @@ struct Train: ParsableCommand {
         name: .customLong("channel"), help: ArgumentHelp("Data to train on; repeat it.", valueName: "name=path"))
     var channels: [String] = []
 
-    @Option(help: ArgumentHelp("The version or alias to start from. Default: the newest model.", valueName: "qualifier"))
+    @Option(
+        help: ArgumentHelp("The version or alias to start from. Default: the newest model.", valueName: "qualifier"))
     var base: String?
 
     @Option(help: ArgumentHelp("The alias that moves to the new version.", valueName: "alias"))
@@ -60,7 +61,8 @@ struct Train: ParsableCommand {
             artifacts[channel.name] = .string(uploaded.manifest.description)
             let sent = uploaded.filesSent == 0 ? "all there already" : "\(sizeText(uploaded.bytesSent)) sent"
             Terminal.complain(
-                "channel \(channel.name): \(counted(uploaded.filesCount, "file")), \(sizeText(uploaded.sizeBytes)), \(sent)")
+                "channel \(channel.name): \(counted(uploaded.filesCount, "file")), \(sizeText(uploaded.sizeBytes)), \(sent)"
+            )
         }
         let event = Train.event(hyperparameters, base: base, channels: artifacts, promote: promote)
         let arn = try host.start(
