@@ -72,7 +72,7 @@ let package = Package(
         .executableTarget(
             name: "RoostCommand",
             dependencies: [
-                "Artifacts", "CCurl", "Domain", "Host", "JSON",
+                "Artifacts", "CCurl", "Domain", "Host", "JSON", "Manifests",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -86,7 +86,16 @@ let package = Package(
         .testTarget(
             name: "CommandTests", dependencies: ["Artifacts", "Domain", "JSON", "RoostCommand"],
             swiftSettings: settings),
+        .testTarget(
+            name: "HTTPTests", dependencies: ["Domain", "HTTP", "Loop"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+        .testTarget(
+            name: "LambdaAPITests",
+            dependencies: [
+                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests", "Registry",
+                "RoostAPI", "TestSupport",
+            ],
+            swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "RegistryTests", dependencies: ["Domain", "Registry", .product(name: "GRDB", package: "GRDB.swift")],

@@ -19,11 +19,13 @@ enum CommandError: Error {
     case program(name: String, reason: String, output: [UInt8])
     /// Everything that could be said has been printed.
     case failed
+    /// The host could not start, or ended for a reason.
+    case hostFailed(String)
 
     var exitStatus: Int32 {
         switch self {
         case .usage: 2
-        case .unreachable, .refused, .badAnswer, .functionFailed, .executionEnded, .folder, .io, .program, .failed: 1
+        case .unreachable, .refused, .badAnswer, .functionFailed, .executionEnded, .folder, .io, .program, .failed, .hostFailed: 1
         }
     }
 
@@ -46,6 +48,7 @@ enum CommandError: Error {
             output.isEmpty
                 ? "\(name): \(reason)" : String(decoding: output, as: UTF8.self) + "\n\(name): \(reason)"
         case .failed: nil
+        case .hostFailed(let reason): reason
         }
     }
 }

@@ -43,7 +43,7 @@ struct Serve: ParsableCommand {
         do {
             throw ExitCode(try RoostHost.serve(settings))
         } catch let failure as RoostHost.Failure {
-            throw CommandError.failed(failure.description)
+            throw CommandError.hostFailed(failure.description)
         }
     }
 }
