@@ -9,9 +9,9 @@ internal import Workers
 extension Executions {
     func ended(_ execution: Live, _ stored: Execution, _ outcome: InvocationOutcome) {
         guard !execution.isEnding else { return leaveWindow(execution) }
-        loop.spawn { [self] in
-            await settle(execution, stored, outcome)
-            leaveWindow(execution)
+        loop.spawn {
+            await self.settle(execution, stored, outcome)
+            self.leaveWindow(execution)
         }
     }
 
@@ -186,7 +186,7 @@ extension Executions {
     private func forget(_ execution: Live) {
         let id = execution.head.id
         live[id] = nil
-        loop.spawn { [placement] in await placement.discardScratch(of: id) }
+        loop.spawn { await self.placement.discardScratch(of: id) }
     }
 }
 

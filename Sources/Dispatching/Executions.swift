@@ -233,7 +233,7 @@ package final class Executions {
             guard let execution = live[id], !execution.isRunning, !execution.isEnding else { continue }
             execution.isRunning = true
             inWindow += 1
-            loop.spawn { [self] in await start(execution) }
+            loop.spawn { await self.start(execution) }
         }
         if waitingStart > 1024, waitingStart * 2 > waiting.count {
             waiting.removeFirst(waitingStart)
@@ -282,9 +282,7 @@ package final class Executions {
             kind: .attemptStarted, at: now, detail: JSONValue.object(["attempt": .integer(Int64(attempt))]).text())
         let changes: [Change] = [.updateExecution(execution.head.update), .addEvents(execution.head.id, [event])]
         // Nobody was promised this: should the host end before it is stored, the attempt is made again.
-        loop.spawn { [self] in
-            do throws(ManagementError) { try await commit(changes) } catch { failedToStore(execution, error) }
-        }
+        loop.spawn { await self.store(changes, execution) }
     }
 
     func leaveWindow(_ execution: Live) {
@@ -327,7 +325,7 @@ package final class Executions {
         live[id] = nil
         dispatcher.stop(id, grace: settings.stopGrace)
         leaveWindow(execution)
-        loop.spawn { [placement] in await placement.discardScratch(of: id) }
+        loop.spawn { await self.placement.discardScratch(of: id) }
         return now
     }
 
@@ -346,9 +344,7 @@ package final class Executions {
     private func storeProgress() {
         for execution in live.values where !execution.progress.isEmpty && !execution.isEnding {
             let changes = takeProgress(execution)
-            loop.spawn { [self] in
-                do throws(ManagementError) { try await commit(changes) } catch { failedToStore(execution, error) }
-            }
+            loop.spawn { await self.store(changes, execution) }
         }
     }
 
@@ -385,6 +381,11 @@ package final class Executions {
 
     func commit(_ changes: [Change]) async throws(ManagementError) {
         do throws(RegistryError) { try await registry.commit(changes) } catch { throw .registry(error) }
+    }
+
+    /// For what nobody waits for.
+    private func store(_ changes: [Change], _ execution: Live) async {
+        do throws(ManagementError) { try await commit(changes) } catch { failedToStore(execution, error) }
     }
 
     func failedToStore(_ execution: Live, _ error: ManagementError) {

@@ -61,15 +61,17 @@ final class ArtifactUpload {
     private func work() {
         guard !isWriting else { return }
         isWriting = true
-        loop.spawn { [self] in
-            do throws(WireError) {
-                try await writeAll()
-            } catch {
-                await discard()
-                answer(error.response)
-            }
-            isWriting = false
+        loop.spawn { await self.run() }
+    }
+
+    private func run() async {
+        do throws(WireError) {
+            try await writeAll()
+        } catch {
+            await discard()
+            answer(error.response)
         }
+        isWriting = false
     }
 
     private func writeAll() async throws(WireError) {

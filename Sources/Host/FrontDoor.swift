@@ -12,9 +12,6 @@ internal import Workers
 /// An invocation's head is planned, and its body checked while it arrives, in plain calls; the body of any other request is
 /// collected, and the request becomes a task on the loop.
 final class FrontDoor: HTTPConnectionDelegate {
-    /// What is done when a request is whole.
-    private typealias Handler = (WireRequest) async -> WireResponse
-
     /// An invocation whose body is arriving.
     private final class ArrivingInvocation {
         let plan: InvokePlan
@@ -24,16 +21,21 @@ final class FrontDoor: HTTPConnectionDelegate {
         init(_ plan: InvokePlan) { self.plan = plan }
     }
 
+    private enum AnyOperation {
+        case lambda(Operation)
+        case roost(RoostOperation)
+    }
+
     /// Any other request whose body is arriving.
     private final class ArrivingRequest {
         let segments: [String]
         let tooLarge: WireError
-        let handler: Handler
+        let operation: AnyOperation
 
-        init(segments: [String], tooLarge: WireError, handler: @escaping Handler) {
+        init(segments: [String], tooLarge: WireError, operation: AnyOperation) {
             self.segments = segments
             self.tooLarge = tooLarge
-            self.handler = handler
+            self.operation = operation
         }
     }
 
@@ -116,9 +118,7 @@ final class FrontDoor: HTTPConnectionDelegate {
         default:
             let operation = try lambda.route(method: method, segments: segments)
             connection.bodyBytesMax = lambda.bodyBytesMax(operation)
-            collect(connection, segments, tooLarge: lambda.tooLarge(operation)) { [lambda] request in
-                await lambda.perform(operation, request)
-            }
+            collect(connection, segments, .lambda(operation), tooLarge: lambda.tooLarge(operation))
         }
     }
 
@@ -135,20 +135,18 @@ final class FrontDoor: HTTPConnectionDelegate {
             LogAnswer(query, exchange: connection.exchange, roost: roost, logs: logs, loop: loop).begin()
         default:
             connection.bodyBytesMax = roost.bodyBytesMax(operation)
-            collect(connection, segments, tooLarge: roost.tooLarge(operation)) { [roost] request in
-                await roost.perform(operation, request)
-            }
+            collect(connection, segments, .roost(operation), tooLarge: roost.tooLarge(operation))
         }
     }
 
     private func collect(
-        _ connection: HTTPConnection, _ segments: [String], tooLarge: WireError, _ handler: @escaping Handler
+        _ connection: HTTPConnection, _ segments: [String], _ operation: AnyOperation, tooLarge: WireError
     ) {
         if let length = connection.request.contentLength, length > connection.bodyBytesMax {
             return send(tooLarge.response, on: connection.exchange)
         }
         connection.collectsBody = true
-        connection.userInfo = ArrivingRequest(segments: segments, tooLarge: tooLarge, handler: handler)
+        connection.userInfo = ArrivingRequest(segments: segments, tooLarge: tooLarge, operation: operation)
     }
 
     // MARK: - Bodies
@@ -172,7 +170,7 @@ final class FrontDoor: HTTPConnectionDelegate {
         case let arriving as ArrivingRequest:
             let exchange = connection.exchange
             let request = wireRequest(connection, arriving.segments)
-            loop.spawn { [self] in send(await arriving.handler(request), on: exchange) }
+            loop.spawn { await self.perform(arriving.operation, request, exchange) }
         default: break
         }
     }
@@ -189,6 +187,13 @@ final class FrontDoor: HTTPConnectionDelegate {
             log.stop()
         default:
             break
+        }
+    }
+
+    private func perform(_ operation: AnyOperation, _ request: WireRequest, _ exchange: HTTPExchange) async {
+        switch operation {
+        case .lambda(let operation): send(await lambda.perform(operation, request), on: exchange)
+        case .roost(let operation): send(await roost.perform(operation, request), on: exchange)
         }
     }
 
@@ -219,13 +224,17 @@ final class FrontDoor: HTTPConnectionDelegate {
         case .dryRun:
             send(lambda.dryRunResponse(), on: exchange)
         case .event:
-            loop.spawn { [self] in send(await lambda.acceptEvent(plan, payload: payload), on: exchange) }
+            loop.spawn { await self.accept(plan, payload, exchange) }
         case .requestResponse:
             let id = UniqueID.random()
             dispatcher.invoke(plan.request(id: id, payload: payload)) { [self] outcome in
                 send(lambda.response(to: outcome, plan), on: exchange, requestID: id)
             }
         }
+    }
+
+    private func accept(_ plan: InvokePlan, _ payload: [UInt8], _ exchange: HTTPExchange) async {
+        send(await lambda.acceptEvent(plan, payload: payload), on: exchange)
     }
 
     // MARK: - Answers

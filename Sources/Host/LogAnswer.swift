@@ -30,18 +30,19 @@ final class LogAnswer {
 
     func begin() {
         exchange.connection.userInfo = self
-        loop.spawn { [self] in
-            let tail = await roost.logTail(query).body
-            guard exchange.isOpen else { return }
-            exchange.begin(200) { headers in
-                headers.add("Content-Type", "text/plain; charset=utf-8")
-                headers.add("x-amzn-RequestId", UniqueID.random())
-            }
-            exchange.connection.onDrain = { [weak self] in self?.drained() }
-            isFull = !exchange.write(tail)
-            guard query.follow else { return exchange.end() }
-            subscription = logs.follow(query.function) { [weak self] in self?.append($0) }
+        loop.spawn { self.answer(await self.roost.logTail(self.query).body) }
+    }
+
+    private func answer(_ tail: [UInt8]) {
+        guard exchange.isOpen else { return }
+        exchange.begin(200) { headers in
+            headers.add("Content-Type", "text/plain; charset=utf-8")
+            headers.add("x-amzn-RequestId", UniqueID.random())
         }
+        exchange.connection.onDrain = { [weak self] in self?.drained() }
+        isFull = !exchange.write(tail)
+        guard query.follow else { return exchange.end() }
+        subscription = logs.follow(query.function) { [weak self] in self?.append($0) }
     }
 
     func stop() {

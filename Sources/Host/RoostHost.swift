@@ -99,17 +99,19 @@ package final class RoostHost {
                     metadata: ["callback": "\(name)", "milliseconds": "\(Int(time.milliseconds))"])
             }
         }
-        loop.spawn { [self] in
-            do {
-                try await start()
-            } catch {
-                complain("\(error)")
-                exitCode = 1
-                end()
-            }
-        }
+        loop.spawn { await self.startOrEnd() }
         loop.run()
         registry.close()
+    }
+
+    private func startOrEnd() async {
+        do {
+            try await start()
+        } catch {
+            complain("\(error)")
+            exitCode = 1
+            end()
+        }
     }
 
     private func start() async throws {
@@ -211,9 +213,9 @@ package final class RoostHost {
         executions?.close()
         signals.forEach { $0.close() }
         placement.close()
-        loop.spawn { [self] in
-            await logs.flush()
-            loop.stop()
+        loop.spawn {
+            await self.logs.flush()
+            self.loop.stop()
         }
     }
 

@@ -115,11 +115,12 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
     /// Starts `operation` as a task on the loop. Called on the loop; returns before `operation` begins.
     ///
-    /// The operation may use whatever lives on the loop: it runs there between its suspensions, and only there.
-    package func spawn(_ operation: @escaping () async -> Void) {
-        let bound = LoopBound(operation, on: self)
+    /// The operation may use whatever lives on the loop: it runs there between its suspensions, and only there. It must
+    /// have no capture list: Swift 6.3 takes a closure with one for `@concurrent`, and would run it on another thread.
+    package func spawn(_ operation: nonisolated(nonsending) @escaping () async -> Void) {
+        let operation = LoopOperation(body: operation)
         let actor = actor!
-        Task { await actor.perform(bound) }
+        Task { await actor.perform(operation) }
     }
 
     /// Runs `body` on the loop soon. Callable from any thread.
@@ -168,8 +169,21 @@ actor LoopActor {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-    func perform(_ operation: LoopBound<() async -> Void>) async { await operation.value() }
+    /// The check is more than a check: without a statement of its own, Swift 6.3 optimises this into its caller together
+    /// with the hop onto the loop, and `body` runs on another thread. Tests/LoopTests run optimised to notice.
+    @inline(never)
+    func perform(_ operation: LoopOperation) async {
+        loop.checkIsolated()
+        await operation.body()
+    }
+
     func perform(_ body: @Sendable () -> Void) { body() }
+}
+
+/// An operation on its way into the loop's actor.
+// @unchecked Sendable: made on the loop, and called by the loop's actor only.
+struct LoopOperation: @unchecked Sendable {
+    let body: nonisolated(nonsending) () async -> Void
 }
 
 /// A value that lives on the loop, in a box that may travel.

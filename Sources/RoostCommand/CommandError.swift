@@ -25,7 +25,9 @@ enum CommandError: Error {
     var exitStatus: Int32 {
         switch self {
         case .usage: 2
-        case .unreachable, .refused, .badAnswer, .functionFailed, .executionEnded, .folder, .io, .program, .failed, .hostFailed: 1
+        case .unreachable, .refused, .badAnswer, .functionFailed, .executionEnded, .folder, .io, .program, .failed,
+            .hostFailed:
+            1
         }
     }
 

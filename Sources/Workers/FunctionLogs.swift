@@ -56,6 +56,14 @@ package final class FunctionLogs {
         var bytes: [UInt8] = []
         var droppedCount = 0
         var isWriting = false
+
+        mutating func add(_ line: [UInt8]) {
+            if bytes.count + line.count > FunctionLogs.pendingBytesMax {
+                droppedCount += 1
+            } else {
+                bytes.append(contentsOf: line)
+            }
+        }
     }
 
     private let directory: String
@@ -71,13 +79,8 @@ package final class FunctionLogs {
 
     package func append(_ line: LogLine, to function: FunctionName) {
         for subscription in subscriptions where subscription.function == function { subscription.onLine(line) }
-        let encoded = line.encoded
-        if pending[function, default: Pending()].bytes.count + encoded.count > Self.pendingBytesMax {
-            pending[function]!.droppedCount += 1
-        } else {
-            pending[function]!.bytes.append(contentsOf: encoded)
-        }
-        if !pending[function]!.isWriting { write(function) }
+        pending[function, default: Pending()].add(line.encoded)
+        if pending[function]?.isWriting == false { write(function) }
     }
 
     package func follow(_ function: FunctionName, _ onLine: @escaping (LogLine) -> Void) -> Subscription {
@@ -116,9 +119,12 @@ package final class FunctionLogs {
         }
         pending[function] = Pending(isWriting: true)
         let directory = "\(directory)/\(function)"
-        loop.spawn { [self, bytes = batch.bytes] in
-            try? await loop.offload { LogFile.append(bytes, directory: directory, fileBytesMax: Self.fileBytesMax) }
-            write(function)
+        let bytes = batch.bytes
+        loop.spawn {
+            try? await self.loop.offload {
+                LogFile.append(bytes, directory: directory, fileBytesMax: Self.fileBytesMax)
+            }
+            self.write(function)
         }
     }
 

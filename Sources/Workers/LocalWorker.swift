@@ -90,16 +90,18 @@ final class LocalWorker: Worker {
         let limit = start.version.configuration.settings.initTimeoutSeconds
         initTimer = LoopTimer(loop: loop) { [unowned self] in initTimedOut(limit) }
         initTimer?.start(after: .seconds(limit))
-        loop.spawn { [self] in
-            do {
-                let directories = try await placement.directories(for: start)
-                guard state == .preparing else { return }
-                try spawn(directories)
-                state = .running
-            } catch {
-                guard state == .preparing else { return }
-                ended(.notStarted("\(error)"))
-            }
+        loop.spawn { await self.prepare() }
+    }
+
+    private func prepare() async {
+        do {
+            let directories = try await placement.directories(for: start)
+            guard state == .preparing else { return }
+            try spawn(directories)
+            state = .running
+        } catch {
+            guard state == .preparing else { return }
+            ended(.notStarted("\(error)"))
         }
     }
 
