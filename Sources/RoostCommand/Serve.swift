@@ -9,7 +9,9 @@ struct Serve: ParsableCommand {
             finish, then end it with status 0. docs/SETTINGS.md describes the configuration file; flags win over it.
             """)
 
-    @Option(help: ArgumentHelp("Where to listen. Port 0 picks a free one. Default: 127.0.0.1:7070.", valueName: "host:port"))
+    @Option(
+        help: ArgumentHelp("Where to listen. Port 0 picks a free one. Default: 127.0.0.1:7070.", valueName: "host:port")
+    )
     var listen: String?
 
     @Option(help: ArgumentHelp("Where everything is kept. Default: ./.roost.", valueName: "dir"))
