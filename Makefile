@@ -31,10 +31,11 @@ test: setup-tests build
 	@$(MAKE) --no-print-directory lint test-packages
 	$(PYTHON) -m pytest -q $(wildcard Tests/EndToEnd Tests/Python)
 
+# Optimised, because some of them train models; and apart from .build, where deploy makes another build.
 test-packages:
 	@set -e; for package in $(PACKAGES); do \
-	    echo "$(SWIFT) test -c release --package-path $$package --disable-xctest"; \
-	    $(SWIFT) test -c release --package-path $$package --disable-xctest; \
+	    echo "$(SWIFT) test: $$package"; \
+	    $(SWIFT) test -c release --disable-xctest --package-path $$package --scratch-path $$package/.build-tests; \
 	done
 
 ## demo: the main job on real data: deploy, train, sleep, wake, update, roll back
@@ -55,4 +56,4 @@ lint:
 
 ## clean: removes everything built; what was installed in .venv stays
 clean:
-	rm -rf .build $(addsuffix /.build,$(PACKAGES))
+	rm -rf .build $(foreach package,$(PACKAGES),$(package)/.build $(package)/.build-tests)
