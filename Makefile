@@ -1,6 +1,8 @@
 # The commands of this project. Each sets up what it needs and skips what is done already; CONTRIBUTING.md says more.
 SHELL := /bin/bash
 SWIFT := swift
+# One optimised build serves the binary and the tests, some of which look inside their target.
+BUILD := build -c release -Xswiftc -enable-testing
 PYTHON := .venv/bin/python
 # Packages of their own: the library that functions link, and functions written in Swift.
 PACKAGES := $(patsubst %/Package.swift,%,$(wildcard runtime/*/Package.swift functions/*/Package.swift))
@@ -20,20 +22,21 @@ setup-tests:
 
 ## build: leaves .build/release/roost and .build/release/roost-launch
 build: setup
-	$(SWIFT) build -c release --product roost-launch
-	$(SWIFT) build -c release --product roost
+	$(SWIFT) $(BUILD) --product roost-launch
+	$(SWIFT) $(BUILD) --product roost
 
 ## test: all tests; the end-to-end tests, which start real hosts, come last
-test: setup-tests
-	$(SWIFT) build -c release --build-tests
-	$(SWIFT) test -c release --skip-build --disable-xctest
+test: setup-tests build
+	$(SWIFT) $(BUILD) --build-tests
+	$(SWIFT) test -c release -Xswiftc -enable-testing --skip-build --disable-xctest
 	@$(MAKE) --no-print-directory lint test-packages
 	$(PYTHON) -m pytest -q $(wildcard Tests/EndToEnd Tests/Python)
 
+# Optimised, because some of them train models; and apart from .build, where deploy makes another build.
 test-packages:
 	@set -e; for package in $(PACKAGES); do \
-	    echo "$(SWIFT) test -c release --package-path $$package --disable-xctest"; \
-	    $(SWIFT) test -c release --package-path $$package --disable-xctest; \
+	    echo "$(SWIFT) test: $$package"; \
+	    $(SWIFT) test -c release --disable-xctest --package-path $$package --scratch-path $$package/.build-tests; \
 	done
 
 ## demo: the main job on real data: deploy, train, sleep, wake, update, roll back
@@ -54,4 +57,4 @@ lint:
 
 ## clean: removes everything built; what was installed in .venv stays
 clean:
-	rm -rf .build $(addsuffix /.build,$(PACKAGES))
+	rm -rf .build $(foreach package,$(PACKAGES),$(package)/.build $(package)/.build-tests)

@@ -4,6 +4,8 @@ enum CommandError: Error {
     case usage(String)
     /// No answer came from the host.
     case unreachable(endpoint: String, reason: String)
+    /// The connection broke before the answer was complete; whether the request took effect is unknown.
+    case interrupted(endpoint: String, reason: String)
     /// The host answered with an error.
     case refused(status: Int, type: String, message: String)
     /// The host answered with something that this command does not understand.
@@ -25,8 +27,8 @@ enum CommandError: Error {
     var exitStatus: Int32 {
         switch self {
         case .usage: 2
-        case .unreachable, .refused, .badAnswer, .functionFailed, .executionEnded, .folder, .io, .program, .failed,
-            .hostFailed:
+        case .unreachable, .interrupted, .refused, .badAnswer, .functionFailed, .executionEnded, .folder, .io, .program,
+            .failed, .hostFailed:
             1
         }
     }
@@ -37,6 +39,7 @@ enum CommandError: Error {
         case .usage(let text): text
         case .unreachable(let endpoint, let reason):
             "no host answers at \(endpoint): \(reason); start one with 'roost serve', or name one with --endpoint"
+        case .interrupted(let endpoint, let reason): "the connection to the host at \(endpoint) broke: \(reason)"
         case .refused(let status, let type, let message): "\(message) (\(type), HTTP \(status))"
         case .badAnswer(let request, let reason): "the host's answer to \(request) makes no sense: \(reason)"
         case .functionFailed(let type?, let message?): "the function failed: \(type): \(message)"

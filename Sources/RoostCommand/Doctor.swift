@@ -101,12 +101,6 @@ struct Doctor: ParsableCommand {
         }
         let version = text(answer["Version"])
         var checks = [Check(name: "host", verdict: .ok, detail: "roost \(version) at \(host.endpoint.url)")]
-        let mode = text(answer["Sandbox"]?["Mode"])
-        let problem = answer["Sandbox"]?["Problem"]?.stringValue
-        checks.append(
-            Check(
-                name: "host: sandbox", verdict: problem != nil ? .fails : mode == "none" ? .note : .ok,
-                detail: problem.map { "\(mode): \($0)" } ?? mode))
         for check in answer["Checks"]?.arrayValue ?? [] {
             checks.append(
                 Check(

@@ -61,13 +61,13 @@ struct RequestPath: Equatable, CustomStringConvertible {
     }
 }
 
-/// `text` with everything but RFC 3986's unreserved characters as `%XX`.
+/// `text` as `%XX` but for RFC 3986's unreserved characters and the colon, which may stand in paths and queries too.
 func percentEncoded(_ text: String) -> String {
     let digits = Array("0123456789ABCDEF".utf8)
     var bytes: [UInt8] = []
     for byte in text.utf8 {
         switch byte {
-        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: bytes.append(byte)
+        case 0x30...0x3A, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: bytes.append(byte)
         default: bytes += [0x25, digits[Int(byte >> 4)], digits[Int(byte & 15)]]
         }
     }

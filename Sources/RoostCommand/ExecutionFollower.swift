@@ -35,7 +35,7 @@ struct ExecutionFollower {
                 lastAnswer = .now
                 isSilent = false
             } catch {
-                guard case .unreachable = error, ContinuousClock.now - lastAnswer < Self.silenceMax else { throw error }
+                guard error.isSilence, ContinuousClock.now - lastAnswer < Self.silenceMax else { throw error }
                 if !isSilent {
                     status.clear()
                     Terminal.complain("the host does not answer; waiting for it")
@@ -67,6 +67,16 @@ struct ExecutionFollower {
 
     static func isEnded(_ execution: JSONValue) -> Bool {
         !["QUEUED", "RUNNING"].contains(execution["Status"]?.stringValue)
+    }
+}
+
+extension CommandError {
+    /// True when the host said nothing at all, as while it is restarted.
+    fileprivate var isSilence: Bool {
+        switch self {
+        case .unreachable, .interrupted: true
+        default: false
+        }
     }
 }
 

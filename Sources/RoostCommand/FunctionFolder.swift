@@ -1,17 +1,15 @@
 import Domain
 import Glibc
 import JSON
+import Manifests
 
 /// A folder with a `function.json`: what `deploy` reads, checks and packages.
 struct FunctionFolder {
     /// Without a slash at its end.
     let path: String
-    /// `function.json` as it is; the host judges the rest of it.
+    /// `function.json` as it is, which the host gets and reads once more.
     let document: JSONValue
-    let name: String
-    let runtime: Runtime
-    /// The model's folder relative to this one, without a slash at its end.
-    let model: String?
+    let manifest: FunctionManifest
 
     init(path given: String) throws(CommandError) {
         var path = given
@@ -19,45 +17,30 @@ struct FunctionFolder {
         var status = stat()
         guard stat(path, &status) == 0 else { throw .usage("\(path): \(systemMessage(errno))") }
         guard status.st_mode & S_IFMT == S_IFDIR else { throw .usage("\(path) is not a folder") }
-        let file = path + "/function.json"
+        let file = path + "/" + FunctionManifest.fileName
         guard access(file, F_OK) == 0 else {
             throw .folder(path: path, reason: "there is no function.json in it, so this is no function folder")
         }
         self.path = path
-        do {
-            document = try JSONValue.parse(try readFile(file))
-            let reader = try JSONObjectReader(document, named: "the document")
-            name = try reader.required("name")
-            let runtimeName: String = try reader.required("runtime")
-            guard let runtime = Runtime(runtimeName) else {
-                throw CommandError.folder(
-                    path: file,
-                    reason: "runtime '\(runtimeName)' is unknown; there are "
-                        + Runtime.supportedNames.joined(separator: ", "))
-            }
-            self.runtime = runtime
-            model = try reader.optional("model").map { try FunctionFolder.modelPath($0, file) }
-        } catch let error as CommandError {
-            throw error
+        let text = try readFile(file)
+        do throws(FunctionManifest.Invalid) {
+            manifest = try FunctionManifest(text: text)
         } catch {
-            throw .folder(path: file, reason: "\(error)")
+            throw .folder(path: path, reason: "\(error)")
         }
+        guard let value = try? JSONValue.parse(text) else { throw .folder(path: file, reason: "this is no JSON") }
+        document = value
     }
 
-    private static func modelPath(_ text: String, _ file: String) throws(CommandError) -> String {
-        let components = text.split(separator: "/")
-        guard !components.isEmpty, !text.hasPrefix("/"), !components.contains(".."), !components.contains(".") else {
-            throw .folder(path: file, reason: "model must be a folder of this folder, not '\(text)'")
-        }
-        return components.joined(separator: "/")
-    }
+    var name: FunctionName { manifest.function.name }
+    var runtime: Runtime { manifest.function.configuration.runtime }
 
     /// What runs the function: for Swift the built executable, else the folder's files.
     ///
     /// - Parameter workspace: where files made on the way are left; must live until they are uploaded.
     func package(workspace: TemporaryDirectory) throws(CommandError) -> FileSet {
         if runtime == .swift { return try SwiftPackage(path: path).build(workspace: workspace) }
-        let model = model
+        let model = manifest.model
         let set = try FileSet(folder: path) { FunctionFolder.isLeftOut($0, isDirectory: $1, model: model) }
         guard !set.files.isEmpty else { throw .folder(path: path, reason: "there is no file to package in it") }
         if case .provided = runtime {
@@ -73,10 +56,10 @@ struct FunctionFolder {
 
     /// The files of the model's folder; nil when the folder brings none.
     func modelFiles() throws(CommandError) -> FileSet? {
-        guard let model else { return nil }
+        guard let model = manifest.model else { return nil }
         let directory = path + "/" + model
         guard access(directory, F_OK) == 0 else {
-            throw .folder(path: path + "/function.json", reason: "the model folder '\(model)' is not there")
+            throw .folder(path: path, reason: "the model folder '\(model)' is not there")
         }
         let set = try FileSet(folder: directory)
         guard !set.files.isEmpty else { throw .folder(path: directory, reason: "there is no file of a model in it") }
@@ -88,7 +71,7 @@ struct FunctionFolder {
         if path == model { return true }
         let name = path.split(separator: "/").last ?? ""
         if isDirectory { return name == "__pycache__" || path == "tests" }
-        return ["function.json", "event.json", "expected.json"].contains(path)
+        return [FunctionManifest.fileName, "event.json", "expected.json"].contains(path)
             || (path.hasPrefix("README") && !path.contains("/"))
     }
 }

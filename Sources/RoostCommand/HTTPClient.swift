@@ -59,7 +59,9 @@ final class HTTPClient {
             if endpoint.isLoopback { try transfer.set(CURLOPT_PROXY, "") }
             try transfer.send(body, method: method)
         } catch {
-            throw .unreachable(endpoint: endpoint.url, reason: error.reason)
+            throw error.isBeforeRequest
+                ? .unreachable(endpoint: endpoint.url, reason: error.reason)
+                : .interrupted(endpoint: endpoint.url, reason: error.reason)
         }
         if let failure = transfer.fileFailure { throw failure }
         return transfer.response
@@ -69,6 +71,8 @@ final class HTTPClient {
 /// What libcurl could not do.
 private struct CurlFailure: Error {
     let reason: String
+    /// True when nothing of the request can have reached the host.
+    var isBeforeRequest = false
 }
 
 /// One request on its way. libcurl's callbacks get it as an unretained pointer, which is good because `send` does not
@@ -232,6 +236,8 @@ private final class Transfer {
     private func check(_ code: CURLcode) throws(CurlFailure) {
         guard code != CURLE_OK else { return }
         throw CurlFailure(
-            reason: curl_easy_strerror(code).map { String(cString: $0) } ?? "libcurl error \(code.rawValue)")
+            reason: curl_easy_strerror(code).map { String(cString: $0) } ?? "libcurl error \(code.rawValue)",
+            isBeforeRequest: [CURLE_COULDNT_CONNECT, CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY]
+                .contains(code))
     }
 }

@@ -79,7 +79,9 @@ class Host:
                 stdout=subprocess.PIPE, stderr=log, text=True)
         line = self.process.stdout.readline()  # ends when the host does, so it needs no limit of its own
         ready = re.fullmatch(r"roost: listening on http://(127\.0\.0\.1):(\d+)\n", line)
-        check(ready, f"the host did not start; it said {line!r}")
+        if not ready:
+            self.kill()
+            raise Failed(f"the host did not start; it said {line!r}")
         self.address = ready[1], int(ready[2])
         self.endpoint = line.split()[-1]
         self.connection = http.client.HTTPConnection(*self.address, timeout=60)
@@ -206,13 +208,15 @@ def demo(roost, directory):
     story.say(f"{len(everything)} reviews to train on, {len(held_out)} held out: {timed}")
 
     timed = story.step("Start the host")
-    host = Host(roost, directory)
+    host = None
     try:
+        host = Host(roost, directory)
         story.say(f"{host.endpoint}, process {host.process.pid}: {timed}")
         tell(host, story, third, all_data, held_out)
     except BaseException:
-        host.kill()
-        lines = host.log.read_text(errors="replace").splitlines()[-20:]
+        if host:
+            host.kill()
+        lines = (directory / "host.log").read_text(errors="replace").splitlines()[-20:]
         if lines:
             print("\nThe host's last words:\n" + "\n".join(lines), file=sys.stderr)
         raise
