@@ -93,7 +93,7 @@ let package = Package(
             name: "LambdaAPITests",
             dependencies: [
                 "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests", "Registry",
-                "RoostAPI", "TestSupport",
+                "RoostAPI", "TestSupport", "Workers",
             ],
             swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
