@@ -362,7 +362,8 @@ extension TestHost {
         try await TestHost.run { host in
             _ = await host.create("m-train", ["Environment": ["Variables": ["ROOST_TRAINS": "m"]]])
             #expect(Self.refusal(Self.plan(host, "m-train"))?.exception == .modeNotSupported)
-            #expect(try Self.plan(host, "m-train", ["x-amz-invocation-type": "Event"]).get().kind == .event)
+            let event = try Self.plan(host, "m-train", ["x-amz-invocation-type": "Event"]).get()
+            #expect(event.kind == .event)
         }
     }
 
@@ -428,7 +429,7 @@ extension TestHost {
             #expect(await host.send("GET", list + "?Statuses=LATE").status == 400)
             #expect(await host.send("GET", list + "?StartedAfter=2026-01-01T00%3A00%3A00Z").status == 200)
             #expect(await host.send("GET", list + "?StartedAfter=yesterday").status == 400)
-            #expect(await host.send("POST", path + "/stop", [:]).json["StopTimestamp"] == 1_795_435_741)
+            #expect(await host.send("POST", path + "/stop", [:]).json["StopTimestamp"] == 1_795_435_741.0)
             #expect(await host.send("GET", path.replacing("run-1", with: "run-2")).status == 404)
             #expect(await host.send("GET", "/2025-12-01/durable-executions/x").status == 400)
         }

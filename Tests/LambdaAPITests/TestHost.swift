@@ -6,7 +6,7 @@ import JSON
 import LambdaAPI
 import Loop
 import Management
-import Registry
+@testable import Registry
 import TestSupport
 
 /// Executions that are accepted, and never run.
@@ -115,13 +115,11 @@ final class TestHost {
     static func request(_ method: String, _ target: String, _ body: [UInt8]) -> WireRequest {
         let parts = target.split(separator: "?", maxSplits: 1)
         let segments = parts[0].dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-        let query =
-            parts.count < 2
-            ? []
-            : parts[1].split(separator: "&").map { pair in
-                let sides = pair.split(separator: "=", maxSplits: 1)
-                return (name: String(sides[0]), value: sides.count > 1 ? String(sides[1]).removingPercentEncoding! : "")
-            }
+        var query: [(name: String, value: String)] = []
+        for pair in parts.dropFirst().flatMap({ $0.split(separator: "&") }) {
+            let sides = pair.split(separator: "=", maxSplits: 1)
+            query.append((String(sides[0]), sides.count > 1 ? String(sides[1]).removingPercentEncoding! : ""))
+        }
         return WireRequest(
             method: method, segments: segments.map { String($0).removingPercentEncoding! }, query: query, body: body)
     }
