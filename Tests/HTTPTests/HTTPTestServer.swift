@@ -7,7 +7,8 @@ import Synchronization
 import Testing
 
 /// A real server on port 0 with its loop on a thread of its own. The test's thread talks to it through blocking sockets.
-final class HTTPTestServer: @unchecked Sendable {  // the loop's things are used on the loop only; the rest is set in init
+// @unchecked Sendable: what lives on the loop is used there only; the rest is set in init.
+final class HTTPTestServer: @unchecked Sendable {
     let loop: EventLoop
     let port: Int
     let delegate: TestDelegate
