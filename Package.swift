@@ -53,12 +53,15 @@ let package = Package(
         .target(name: "Manifests", dependencies: ["Domain", "JSON"], swiftSettings: strict),
         .target(
             name: "LambdaAPI",
-            dependencies: ["Artifacts", "Dispatching", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry"],
+            dependencies: [
+                "Artifacts", "Dispatching", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry",
+            ],
             swiftSettings: strict),
         .target(
             name: "RoostAPI",
             dependencies: [
-                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests", "Registry",
+                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests",
+                "Registry",
                 "Scheduling", "Workers",
             ],
             swiftSettings: strict),
@@ -92,7 +95,8 @@ let package = Package(
         .testTarget(
             name: "LambdaAPITests",
             dependencies: [
-                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests", "Registry",
+                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests",
+                "Registry",
                 "RoostAPI", "TestSupport",
             ],
             swiftSettings: settings),
