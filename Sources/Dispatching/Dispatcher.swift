@@ -21,8 +21,6 @@ package final class Dispatcher {
         var initLog = LogTail()
         /// No more invocations go to it.
         var isEnding = false
-        /// We told it to stop while nothing ran on it.
-        var wasStopped = false
         var running: [Invocation?]
         /// A training's outcome, until its worker is gone.
         var held: (invocation: Invocation, outcome: InvocationOutcome)?
@@ -240,7 +238,6 @@ package final class Dispatcher {
             for invocation in actions[batch] { dispatch(invocation, to: slot) }
         case .stop(let worker, _):
             workers[worker]?.isEnding = true
-            workers[worker]?.wasStopped = true
             workers[worker]?.worker?.stop(grace: Self.idleStopGrace)
         case .refuse(let invocation, let refusal): refuse(invocation, refusal)
         case .wake(let instant): wakeTimer?.start(at: instant)
