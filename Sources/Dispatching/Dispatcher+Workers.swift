@@ -45,6 +45,7 @@ extension Dispatcher: WorkerOwner {
         event { $0.workerExited(id, reason: reason, at: $1, into: &$2) }
         initFailures[id] = nil
         if let held = live.held { complete(held.invocation, held.outcome) }
+        live.onExit?()
     }
 
     package func worker(_ worker: any Worker, progressed slot: Int, _ report: [UInt8]) {

@@ -328,9 +328,11 @@ package final class Executions {
         }
         execution.head = head
         live[id] = nil
-        dispatcher.stop(id, grace: settings.stopGrace)
+        // Its worker may still write a checkpoint.
+        dispatcher.stop(id, grace: settings.stopGrace) { [unowned self] in
+            loop.spawn { await self.placement.discardScratch(of: id) }
+        }
         leaveWindow(execution)
-        loop.spawn { await self.placement.discardScratch(of: id) }
         return now
     }
 
