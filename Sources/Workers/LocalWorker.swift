@@ -393,5 +393,6 @@ final class LocalWorker: Worker {
         owner.worker(self, exited: exit)
     }
 
-    var processIdentifier: Int? { process?.processIdentifier }
+    /// The worker's own, not the sandbox's around it.
+    var processIdentifier: Int? { worker?.processIdentifier ?? process?.processIdentifier }
 }
