@@ -78,11 +78,22 @@ class Answer:
         return self.json.get("message") or self.json.get("Message")
 
 
+class Kept(io.BufferedReader):
+    """A buffer that http.client does not close behind an answer: the next one may be in it already."""
+
+    def close(self):
+        pass
+
+
 class RawConnection:
     """A TCP connection to a host, on which any bytes can be sent."""
 
     def __init__(self, port, seconds=10):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+        self.file = Kept(socket.SocketIO(self.socket, "r"))
+
+    def makefile(self, _mode):
+        return self.file
 
     def __enter__(self):
         return self
@@ -98,14 +109,14 @@ class RawConnection:
             pass
 
     def answer(self, method="GET"):
-        response = http.client.HTTPResponse(self.socket, method=method)
+        response = http.client.HTTPResponse(self, method=method)
         response.begin()
         return Answer(response.status, response.headers, response.read())
 
     def expect_end(self):
         """The host has closed its direction, without another byte."""
         try:
-            rest = self.socket.recv(4096)
+            rest = self.file.read(1)
         except ConnectionResetError:
             rest = b""
         assert rest == b""
