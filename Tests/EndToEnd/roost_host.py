@@ -337,6 +337,10 @@ class RoostHost:
     def kinds(self, identifier):
         return [event["Kind"] for event in self.events(identifier)]
 
+    def failures(self, identifier):
+        """How many attempts ended with an error."""
+        return sum(e["Kind"] == "attemptEnded" and "errorType" in e["Detail"] for e in self.events(identifier))
+
     def finished(self, identifier, seconds=20):
         """The execution once it has ended."""
         return until(
