@@ -69,6 +69,7 @@ package final class Executions {
     private var delayTimer: LoopTimer?
     private var progressTimer: LoopTimer?
     private var isShuttingDown = false
+    private var onWindowEmpty: CheckedContinuation<Void, Never>?
 
     package init(
         loop: EventLoop, registry: Registry, management: Management, dispatcher: Dispatcher,
@@ -289,6 +290,10 @@ package final class Executions {
         guard execution.isRunning else { return }
         execution.isRunning = false
         inWindow -= 1
+        if inWindow == 0 {
+            onWindowEmpty?.resume()
+            onWindowEmpty = nil
+        }
         startWaiting()
     }
 
@@ -361,18 +366,22 @@ package final class Executions {
 
     // MARK: - Shutdown
 
-    /// Starts nothing more, and tells trainings to write a checkpoint and end. What does not end by itself is resumed at
-    /// the next start, and its attempt is not counted.
+    /// Starts nothing more, and tells trainings to write a checkpoint and end: they are resumed at the next start, and
+    /// the attempt is not counted. Other executions finish, if their workers are given the time.
     package func shutDown() {
         isShuttingDown = true
-        for execution in live.values where execution.isRunning {
+        for execution in live.values where execution.isRunning && execution.head.baseVersion != nil {
+            // Its end may be on its way to the disk already.
+            guard !execution.isEnding else { continue }
             execution.isEnding = true
             dispatcher.stop(execution.head.id, grace: settings.stopGrace)
+            leaveWindow(execution)
         }
     }
 
-    /// After `shutDown`, when no worker is left.
-    package func close() {
+    /// After `shutDown`, when no worker is left: returns when the last end is on the disk.
+    package func close() async {
+        if inWindow > 0 { await withCheckedContinuation { onWindowEmpty = $0 } }
         delayTimer?.close()
         progressTimer?.close()
     }

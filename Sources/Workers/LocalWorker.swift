@@ -66,6 +66,8 @@ final class LocalWorker: Worker {
     private var lastRequest: String?
     private let startedAt: Instant
 
+    /// Processes and threads of one worker.
+    static let processesMax = 4096
     /// A worker that has answered must ask for more in this time, or it hangs.
     static let nextMax = Interval.seconds(30)
     /// What a dead process left in its pipes is read for this long at the most.
@@ -147,7 +149,7 @@ final class LocalWorker: Worker {
         let environmentNumber = pass(try Descriptor.memory(Self.terminated(environment), name: "environment"))
 
         var flags = ["--control", String(controlNumber), "--environment", String(environmentNumber)]
-        flags += ["--chdir", inside.package, "--rlimit", "core=0"]
+        flags += ["--chdir", inside.package, "--rlimit", "core=0", "--rlimit", "nproc=\(Self.processesMax)"]
         if let runtimeDescriptors {
             flags += ["--inherit", runtimeDescriptors.map { String($0) }.joined(separator: ",")]
         } else {
