@@ -1,8 +1,8 @@
 # The commands of this project. Each sets up what it needs and skips what is done already; CONTRIBUTING.md says more.
 SHELL := /bin/bash
 SWIFT := swift
-# One optimised build serves the binary and the tests, some of which look inside their target.
-BUILD := build -c release -Xswiftc -enable-testing
+# One optimised build serves the binary and the tests.
+BUILD := build -c release
 PYTHON := .venv/bin/python
 # Packages of their own: the library that functions link, and functions written in Swift.
 PACKAGES := $(patsubst %/Package.swift,%,$(wildcard runtime/*/Package.swift functions/*/Package.swift))
@@ -28,7 +28,7 @@ build: setup
 ## test: all tests; the end-to-end tests, which start real hosts, come last
 test: setup-tests build
 	$(SWIFT) $(BUILD) --build-tests
-	$(SWIFT) test -c release -Xswiftc -enable-testing --skip-build --disable-xctest
+	$(SWIFT) test -c release --skip-build --disable-xctest
 	@$(MAKE) --no-print-directory lint test-packages
 	$(PYTHON) -m pytest -q $(wildcard Tests/EndToEnd Tests/Python)
 

@@ -12,6 +12,9 @@ let settings: [SwiftSetting] = [
 /// For targets that wrap no C: every unsafe construct must be marked.
 let strict = settings + [.strictMemorySafety()]
 
+/// For targets whose tests look inside, and that are not on the invocation path: it costs optimisations.
+let testable: [SwiftSetting] = [.unsafeFlags(["-enable-testing"], .when(configuration: .release))]
+
 let package = Package(
     name: "roost",
     products: [
@@ -38,14 +41,14 @@ let package = Package(
         .target(name: "HTTP", dependencies: ["CLLHTTP", "Domain", "Loop"], swiftSettings: settings),
         .target(
             name: "Artifacts", dependencies: ["CArchive", "Domain", .product(name: "Crypto", package: "swift-crypto")],
-            swiftSettings: settings),
+            swiftSettings: settings + testable),
         .target(
             name: "Registry", dependencies: ["Domain", .product(name: "GRDB", package: "GRDB.swift")],
-            swiftSettings: settings),
+            swiftSettings: settings + testable),
         .target(name: "Scheduling", dependencies: ["Domain"], swiftSettings: strict),
         .target(
             name: "Workers", dependencies: ["Artifacts", "Domain", "HTTP", "JSON", "Loop"], swiftSettings: settings),
-        .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict),
+        .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict + testable),
         .target(
             name: "Dispatching",
             dependencies: ["Artifacts", "Domain", "JSON", "Loop", "Management", "Registry", "Scheduling", "Workers"],
@@ -78,7 +81,7 @@ let package = Package(
                 "Artifacts", "CCurl", "Domain", "Host", "JSON", "Manifests",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            swiftSettings: settings),
+            swiftSettings: settings + testable),
         // Static and without Swift's start files: inside a sandbox there is no Swift runtime.
         .executableTarget(
             name: "Launch", linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),

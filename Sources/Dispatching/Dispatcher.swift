@@ -47,7 +47,8 @@ package final class Dispatcher {
     var pools = PoolTable()
     var workers: [WorkerID: Live] = [:]
     private var queued: [InvocationID: Invocation] = [:]
-    private var completions: [InvocationID: (InvocationOutcome) -> Void] = [:]
+    /// The one whose arrival is being decided; it joins `queued` only if it has to wait.
+    private var arriving: Invocation?
     private var lastInvocation: UInt64 = 0
     private var onAllStopped: (() -> Void)?
     /// Of workers whose exit is being handled: what those who waited for them are told.
@@ -138,10 +139,17 @@ package final class Dispatcher {
             responseBytesMax: Self.responseBytesMax
         ) { [unowned self] in ended($0, $1) }
         invocation.onDispatch = onDispatch
-        queued[id] = invocation
-        completions[id] = completion
+        invocation.completion = completion
         let waitMax = execution == nil ? scheduler.limits.queueWaitMax : nil
+        arriving = invocation
         event { $0.invocationArrived(id, pool: pool, waitMax: waitMax, at: $1, into: &$2) }
+        if invocation.state == .queued { queued[id] = invocation }
+        arriving = nil
+    }
+
+    private func take(_ id: InvocationID) -> Invocation? {
+        if let arriving, arriving.id == id { return arriving }
+        return queued.removeValue(forKey: id)
     }
 
     /// Forgets an execution that waits, or ends the worker that runs it. An outcome that still comes is dropped.
@@ -150,7 +158,7 @@ package final class Dispatcher {
     func stop(_ execution: Execution.ID, grace: Interval, onGone: @escaping () -> Void = {}) {
         if let invocation = queued.values.first(where: { $0.execution == execution }) {
             queued[invocation.id] = nil
-            completions[invocation.id] = nil
+            invocation.completion = nil
             // A training's worker may be starting already, and ends now that it has nothing to wait for.
             let starting = workers.values.first {
                 $0.pool == invocation.pool && pools.entries[$0.pool]?.training != nil
@@ -164,7 +172,7 @@ package final class Dispatcher {
             guard let invocation = live.running.compactMap({ $0 }).first(where: { $0.execution == execution }) else {
                 continue
             }
-            completions[invocation.id] = nil
+            invocation.completion = nil
             // A worker that others share finishes for them; this one's answer is dropped.
             guard live.running.count == 1 else { break }
             live.onExit = onGone
@@ -273,7 +281,7 @@ package final class Dispatcher {
 
     private func dispatch(_ id: InvocationID, to slot: Slot) {
         // One that was stopped between the decision and now has left its slot unused.
-        guard let invocation = queued.removeValue(forKey: id) else {
+        guard let invocation = take(id) else {
             return event { $0.invocationFinished(slot, at: $1, into: &$2) }
         }
         guard let live = workers[slot.worker], let worker = live.worker else {
@@ -302,7 +310,7 @@ package final class Dispatcher {
     }
 
     private func refuse(_ id: InvocationID, _ refusal: Refusal) {
-        guard let invocation = queued.removeValue(forKey: id) else { return }
+        guard let invocation = take(id) else { return }
         invocation.state = .done
         let outcome = invocation.refused(refusal, at: loop.now, initFailures: initFailures)
         complete(invocation, outcome)
@@ -329,7 +337,9 @@ package final class Dispatcher {
         if outcome.isNoteworthy || invocation.execution != nil {
             logs.append(invocation.reportLine(outcome, at: EventLoop.wallClock), to: invocation.functionName)
         }
-        completions.removeValue(forKey: invocation.id)?(outcome)
+        let completion = invocation.completion
+        invocation.completion = nil
+        completion?(outcome)
     }
 
     func markEnding(_ id: WorkerID, _ live: Live) {

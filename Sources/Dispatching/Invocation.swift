@@ -38,6 +38,8 @@ final class Invocation: AnswerSink {
     private var body: [UInt8] = []
     private var isTooLarge = false
     private let finish: (Invocation, Ending) -> Void
+    /// What its client is waiting for; `nil` when nobody is.
+    var completion: ((InvocationOutcome) -> Void)?
 
     /// How it ended.
     enum Ending {

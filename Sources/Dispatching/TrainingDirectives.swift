@@ -1,24 +1,24 @@
-internal import Domain
+package import Domain
 internal import JSON
 
 /// What the reserved key `roost` of a training's event says. The rest of the event is the hyperparameters.
 ///
 /// `{"base": "live", "channels": {"train": "sha256:..."}, "promote": {"alias": "live"}}`, each key optional.
-struct TrainingDirectives {
+package struct TrainingDirectives {
     /// The version of the trained function to start from; `$LATEST` when absent.
-    var base = Qualifier.version(.latest)
-    var channels: [Execution.Channel] = []
-    var promote: AliasName?
+    package var base = Qualifier.version(.latest)
+    package var channels: [Execution.Channel] = []
+    package var promote: AliasName?
 
     static let key = "roost"
     static let channelsMax = 32
 
-    struct Invalid: Error {
-        let description: String
+    package struct Invalid: Error {
+        package let description: String
     }
 
     /// - Throws: `Invalid` with a sentence that names the key.
-    init(event: [UInt8]) throws(Invalid) {
+    package init(event: [UInt8]) throws(Invalid) {
         guard let value = try? JSONValue.parse(event), let object = value.objectValue else {
             throw Invalid(description: "The event of a training is a JSON object of hyperparameters.")
         }

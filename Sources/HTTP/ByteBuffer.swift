@@ -5,7 +5,7 @@
 /// Bytes that grow at the end and shrink at the front, in memory that is kept between uses unless it became large.
 ///
 /// A class, so that a caller's closure may append while the connection is called again.
-final class ByteBuffer {
+package final class ByteBuffer {
     private var storage: UnsafeMutableRawPointer?
     private var capacity = 0
     private var start = 0
@@ -14,11 +14,13 @@ final class ByteBuffer {
     /// More than this is given back to the system when the buffer is emptied.
     private static let keptBytesMax = 4096
 
+    package init() {}
+
     deinit { free(storage) }
 
     var isEmpty: Bool { count == 0 }
     /// Valid until the next mutation.
-    var bytes: UnsafeRawBufferPointer {
+    package var bytes: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: storage.map { UnsafeRawPointer($0 + start) }, count: count)
     }
 
@@ -28,7 +30,7 @@ final class ByteBuffer {
         count += bytes.count
     }
 
-    func append(_ text: StaticString) {
+    package func append(_ text: StaticString) {
         append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
@@ -37,7 +39,7 @@ final class ByteBuffer {
         count += 1
     }
 
-    func appendDecimal(_ value: Int) {
+    package func appendDecimal(_ value: Int) {
         precondition(value >= 0)
         let digitsMax = 20
         let end = reserve(digitsMax) + digitsMax
@@ -53,7 +55,7 @@ final class ByteBuffer {
         count += length
     }
 
-    func appendHexadecimal(_ value: Int) {
+    package func appendHexadecimal(_ value: Int) {
         var shift = max(0, (Int.bitWidth - value.leadingZeroBitCount + 3) / 4 - 1) * 4
         while shift >= 0 {
             let digit = UInt8(truncatingIfNeeded: value >> shift) & 15

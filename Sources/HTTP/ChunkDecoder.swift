@@ -1,7 +1,7 @@
 /// The chunked framing of a body (RFC 9112, section 7.1), strictly: sizes of hexadecimal digits only, every line ended by
 /// CR LF, chunk extensions and trailers bounded and ignored. Push-style; a chunk of input may end anywhere.
-struct ChunkDecoder {
-    enum Step {
+package struct ChunkDecoder {
+    package enum Step {
         /// That many bytes are framing.
         case skip(Int)
         /// That many bytes are body.
@@ -24,8 +24,10 @@ struct ChunkDecoder {
     private var digits = 0
     private var ignored = 0
 
+    package init() {}
+
     /// Looks at the start of `bytes`, which are not empty; the caller calls again with what is behind the step.
-    mutating func step(_ bytes: UnsafeRawBufferPointer) -> Step {
+    package mutating func step(_ bytes: UnsafeRawBufferPointer) -> Step {
         var i = 0
         while i < bytes.count {
             let byte = bytes[i]

@@ -291,7 +291,14 @@ package final class HTTPConnection {
     private func bodyArrived(_ bytes: UnsafeRawBufferPointer, isLast: Bool) {
         let number = exchangeNumber
         bodyByteCount += bytes.count
-        if collectsBody { body.append(contentsOf: bytes) }
+        if collectsBody {
+            // Growing by doubling would copy most of a large body inside this callback: once a first part has come, which a
+            // client cannot fake, there is room for all of it.
+            if body.count + bytes.count > body.capacity, let length = request.contentLength {
+                body.reserveCapacity(length)
+            }
+            body.append(contentsOf: bytes)
+        }
         delegate?.requestBodyReceived(self, bytes)
         if isLast, number == exchangeNumber, !isClosed { requestIsWhole() }
     }

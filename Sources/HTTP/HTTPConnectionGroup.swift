@@ -119,9 +119,9 @@ package final class HTTPConnectionGroup {
     }
 }
 
-enum HTTPDate {
+package enum HTTPDate {
     /// IMF-fixdate of RFC 9110, section 5.6.7. The calendar is Howard Hinnant's `civil_from_days`.
-    static func appendField(secondsSince1970 seconds: Int64, to buffer: ByteBuffer) {
+    package static func appendField(secondsSince1970 seconds: Int64, to buffer: ByteBuffer) {
         let days = seconds / 86400
         let time = Int(seconds % 86400)
         let shifted = days + 719_468

@@ -64,14 +64,14 @@ package final class HTTPRequest {
     private let owned = ByteBuffer()
     var targetSpan = Span(0, 0)
     var pathCount: UInt32 = 0
-    private(set) var fieldCount = 0
+    package private(set) var fieldCount = 0
     private var fieldCapacity = 16
     private var fields: UnsafeMutablePointer<Field>
     private(set) var segmentCount = 0
     private var segmentCapacity = 8
     private var segments: UnsafeMutablePointer<Span>
 
-    init() {
+    package init() {
         fields = .allocate(capacity: fieldCapacity)
         segments = .allocate(capacity: segmentCapacity)
     }

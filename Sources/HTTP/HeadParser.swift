@@ -10,8 +10,8 @@ internal import CLLHTTP
 /// llhttp alone lets several of them pass, also in strict mode. So each line is checked here, once, when it is complete;
 /// the whole head then goes through llhttp, and the two must agree on where it ends and how the body is framed. Nothing is
 /// looked at twice when a head arrives in many pieces: a search for the line's end continues where it stopped.
-struct HeadParser {
-    enum Progress {
+package struct HeadParser {
+    package enum Progress {
         case incomplete
         /// The head is in the request; its length.
         case complete(Int)
@@ -29,8 +29,10 @@ struct HeadParser {
     private var connectionSaysClose = false
     private var connectionSaysKeepAlive = false
 
+    package init() {}
+
     /// Goes on with a head that starts at `base`, of which `count` bytes are there now. `base` may have moved since.
-    mutating func advance(
+    package mutating func advance(
         _ base: UnsafeRawPointer, _ count: Int, limits: HTTPLimits, into request: HTTPRequest
     ) -> Progress {
         request.base = base

@@ -53,7 +53,9 @@ package struct HostSettings: Sendable {
     }
 
     private mutating func read(_ reader: JSONObjectReader) throws {
-        if let listen = try reader.optional("listen", as: String.self) { try setListen(listen) }
+        if let listen = try reader.optional("listen", as: String.self) {
+            do { try setListen(listen) } catch { throw reader.notAllowed("listen", "\(error)") }
+        }
         if let directory = try reader.optional("dataDirectory", as: String.self) { dataDirectory = directory }
         if let text = try reader.optional("sandbox", as: String.self) {
             guard let sandbox = Sandbox(rawValue: text) else {

@@ -31,7 +31,7 @@ package final class Listener: Handle {
             close()
             throw UVError(code: bound, call: "bind \(host):\(port)")
         }
-        try listen(backlog: backlog)
+        try listen(backlog: backlog, on: "\(host):\(port)")
     }
 
     /// Binds to a path, which must not exist; the file is removed with the listener.
@@ -45,7 +45,7 @@ package final class Listener: Handle {
             close()
             throw UVError(code: bound, call: "bind \(path)")
         }
-        try listen(backlog: backlog)
+        try listen(backlog: backlog, on: path)
     }
 
     /// Takes over a TCP socket that is bound, and perhaps listening, already.
@@ -65,17 +65,18 @@ package final class Listener: Handle {
             close()
             throw UVError(code: status, call: "uv_tcp_open")
         }
-        try listen(backlog: backlog)
+        try listen(backlog: backlog, on: "a descriptor")
     }
 
-    private func listen(backlog: Int) throws(UVError) {
+    /// - Parameter address: for the error, which libuv delays to here when the address is in use.
+    private func listen(backlog: Int, on address: String) throws(UVError) {
         let status = uv_listen(stream, CInt(backlog)) { handle, status in
             let listener: Listener = Handle.owner(handle!.pointee.data)
             listener.loop.watched("accept") { listener.connectionWaits(status) }
         }
         guard status >= 0 else {
             close()
-            throw UVError(code: status, call: "uv_listen")
+            throw UVError(code: status, call: "listen on \(address)")
         }
     }
 

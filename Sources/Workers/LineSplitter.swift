@@ -1,11 +1,13 @@
 /// Splits what a worker writes into lines. A value; bounded: a line that is longer than `lineBytesMax` is cut into several.
-struct LineSplitter {
-    static let lineBytesMax = 16 * 1024
+package struct LineSplitter {
+    package static let lineBytesMax = 16 * 1024
 
     private var rest: [UInt8] = []
 
+    package init() {}
+
     /// - Parameter line: called with each whole line, without its line feed; a carriage return at its end is dropped.
-    mutating func split(_ bytes: UnsafeRawBufferPointer, line: ([UInt8]) -> Void) {
+    package mutating func split(_ bytes: UnsafeRawBufferPointer, line: ([UInt8]) -> Void) {
         var start = 0
         for index in 0..<bytes.count {
             let isEnd = unsafe bytes[index] == 0x0A
@@ -20,7 +22,7 @@ struct LineSplitter {
     }
 
     /// The last line, when the output did not end with a line feed.
-    mutating func finish(line: ([UInt8]) -> Void) {
+    package mutating func finish(line: ([UInt8]) -> Void) {
         if !rest.isEmpty { line(rest) }
         rest = []
     }

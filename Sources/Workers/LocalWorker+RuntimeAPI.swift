@@ -7,6 +7,7 @@ internal import Loop
 extension LocalWorker: HTTPConnectionDelegate {
     /// What a connection's current request is, from its head to its end.
     enum Receiving {
+        case nothing
         case answer(slot: Int)
         case initError
         case progress(slot: Int)
@@ -20,6 +21,17 @@ extension LocalWorker: HTTPConnectionDelegate {
     func attach(_ stream: Stream) {
         let connection = HTTPConnection(stream: stream, group: placement.connections, delegate: self)
         connections.append(connection)
+        receiving.append(.nothing)
+    }
+
+    private func index(of connection: HTTPConnection) -> Int? { connections.firstIndex { $0 === connection } }
+
+    private func receives(_ what: Receiving, on connection: HTTPConnection) {
+        if let index = index(of: connection) { receiving[index] = what }
+    }
+
+    private func received(on connection: HTTPConnection) -> Receiving {
+        index(of: connection).map { receiving[$0] } ?? .nothing
     }
 
     // MARK: - Requests
@@ -28,7 +40,6 @@ extension LocalWorker: HTTPConnectionDelegate {
         let path = connection.request.pathSegments
         let isGet = connection.request.method == .get
         let isPost = connection.request.method == .post
-        receiving[ObjectIdentifier(connection)] = nil
         connection.bodyBytesMax = Int.max
         if path.count == 4, path[0] == "2018-06-01", path[1] == "runtime" {
             if isGet, path[2] == "invocation", path[3] == "next" { return next(connection) }
@@ -48,14 +59,15 @@ extension LocalWorker: HTTPConnectionDelegate {
     }
 
     func requestBodyReceived(_ connection: HTTPConnection, _ bytes: UnsafeRawBufferPointer) {
-        guard case .answer(let slot) = receiving[ObjectIdentifier(connection)],
-            let invocation = slots[slot].invocation, slots[slot].isAnswering
+        guard case .answer(let slot) = received(on: connection), let invocation = slots[slot].invocation, slots[slot].isAnswering
         else { return }
-        if !invocation.sink.receive(bytes) { receiving[ObjectIdentifier(connection)] = .tooLong(slot: slot) }
+        if !invocation.sink.receive(bytes) { receives(.tooLong(slot: slot), on: connection) }
     }
 
     func requestEnded(_ connection: HTTPConnection) {
-        switch receiving.removeValue(forKey: ObjectIdentifier(connection)) {
+        let what = received(on: connection)
+        receives(.nothing, on: connection)
+        switch what {
         case .answer(let slot):
             guard let invocation = slots[slot].invocation, slots[slot].isAnswering else {
                 return refuse(connection, 410, "InvokeTimeout", "The invocation has ended")
@@ -77,16 +89,16 @@ extension LocalWorker: HTTPConnectionDelegate {
             }
             if slots[slot].invocation != nil { owner.worker(self, progressed: slot, report) }
             accept(connection)
-        case nil:
+        case .nothing:
             break
         }
     }
 
     func requestAborted(_ connection: HTTPConnection, _ reason: HTTPAbort) {
-        switch receiving[ObjectIdentifier(connection)] {
+        switch received(on: connection) {
         // Half an answer is none: the process has died, or the worker makes another attempt.
         case .answer(let slot), .tooLong(let slot): slots[slot].isAnswering = false
-        case .initError, .progress, nil: break
+        case .initError, .progress, .nothing: break
         }
         forget(connection)
         if case .refused(let refusal) = reason { malformed(refusal) }
@@ -100,12 +112,15 @@ extension LocalWorker: HTTPConnectionDelegate {
 
     func connectionClosed(_ connection: HTTPConnection) {
         forget(connection)
-        connections.removeAll { $0 === connection }
+        if let index = index(of: connection) {
+            connections.remove(at: index)
+            receiving.remove(at: index)
+        }
         if isForeign { checkEnd() } else { hungUp() }
     }
 
     private func forget(_ connection: HTTPConnection) {
-        receiving[ObjectIdentifier(connection)] = nil
+        receives(.nothing, on: connection)
         for index in slots.indices {
             if slots[index].waiting === connection { slots[index].waiting = nil }
             if slots[index].holder === connection { slots[index].holder = nil }
@@ -135,7 +150,7 @@ extension LocalWorker: HTTPConnectionDelegate {
 
     /// Connections of an own runtime are slots. A foreign runtime may use any connection for any slot.
     private func slot(for connection: HTTPConnection) -> Int? {
-        if !isForeign { return connections.firstIndex { $0 === connection } }
+        if !isForeign { return index(of: connection) }
         if let held = slots.firstIndex(where: { $0.holder === connection && $0.waiting == nil }) { return held }
         return slots.firstIndex { $0.waiting == nil && $0.invocation == nil }
             ?? slots.firstIndex { $0.waiting == nil && $0.holder == nil }
@@ -179,7 +194,7 @@ extension LocalWorker: HTTPConnectionDelegate {
             return refuse(connection, 403, "InvalidStateTransition", "The invocation is being answered")
         }
         slots[index].isAnswering = true
-        receiving[ObjectIdentifier(connection)] = .answer(slot: index)
+        receives(.answer(slot: index), on: connection)
         invocation.sink.begin(
             AnswerHead(
                 kind: kind, contentType: connection.request.headerText("content-type"),
@@ -199,7 +214,7 @@ extension LocalWorker: HTTPConnectionDelegate {
         }
         connection.bodyBytesMax = Self.errorBytesMax
         connection.collectsBody = true
-        receiving[ObjectIdentifier(connection)] = .initError
+        receives(.initError, on: connection)
     }
 
     private func beginProgress(_ connection: HTTPConnection, id: PathSegment) {
@@ -209,7 +224,7 @@ extension LocalWorker: HTTPConnectionDelegate {
         guard let index else { return refuse(connection, 400, "InvalidRequestID", "Invalid request ID") }
         connection.bodyBytesMax = Self.progressBytesMax
         connection.collectsBody = true
-        receiving[ObjectIdentifier(connection)] = .progress(slot: index)
+        receives(.progress(slot: index), on: connection)
     }
 
     private func accept(_ connection: HTTPConnection) {

@@ -60,7 +60,8 @@ final class LocalWorker: Worker {
     private var listener: Listener?
     /// Those of an own runtime are its slots, in order.
     var connections: [HTTPConnection] = []
-    var receiving: [ObjectIdentifier: Receiving] = [:]
+    /// What each of them is sending, in the same order.
+    var receiving: [Receiving] = []
     private var initTimer: LoopTimer?
     private var killTimer: LoopTimer?
     /// The invocation that the next lines belong to.
@@ -381,7 +382,7 @@ final class LocalWorker: Worker {
         }
         let open = connections
         connections = []
-        receiving = [:]
+        receiving = []
         open.forEach { $0.close() }
         initTimer?.close()
         killTimer?.close()

@@ -1,7 +1,6 @@
+import Dispatching
 import Domain
 import Testing
-
-@testable import Dispatching
 
 @Suite("Training directives")
 struct TrainingDirectivesTests {

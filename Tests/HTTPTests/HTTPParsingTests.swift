@@ -1,7 +1,6 @@
 import Foundation
+import HTTP
 import Testing
-
-@testable import HTTP
 
 /// The parsers alone: every shape at every cut, and what the head says.
 @Suite struct HTTPParsingTests {

@@ -4,8 +4,7 @@ import Loop
 import Synchronization
 import TestSupport
 import Testing
-
-@testable import Workers
+import Workers
 
 @Suite("Logs")
 struct LogTests {
