@@ -1,12 +1,15 @@
 """Callers' mistakes and attacks on a real host: each has its documented answer, and the host serves on."""
 
 import base64
+import hashlib
 import io
 import json
 import os
 import random
+import re
 import socket
 import stat
+import threading
 import time
 import warnings
 import zipfile
@@ -280,6 +283,75 @@ def test_a_deployment_of_what_is_not_stored(host):
         "POST", "/roost/v1/deployments", {"Manifest": {"name": "m", "runtime": "python3"}, "Package": MISSING})
     assert answer.status in (400, 404) and answer.error in ("ResourceNotFoundException", "MissingFiles"), answer.body
     assert host.request("GET", FUNCTIONS + "/m").status == 404
+
+
+# MARK: artifacts
+
+def digest(content):
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def test_an_upload_is_kept_once_and_only_under_its_own_digest(host):
+    content = os.urandom(300_000)
+    path = "/roost/v1/artifacts/" + digest(content)
+    assert_refused(host.request("PUT", path, content[:-1]), 400, "DigestMismatch")
+    missing = {"Digests": [digest(content)]}
+    assert host.request("POST", "/roost/v1/artifacts/missing", missing).json["Missing"] == missing["Digests"]
+    # Eight at once, of which some are cut off: one is kept.
+    def upload(index):
+        with host.raw() as raw:
+            raw.send(f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n")
+            raw.send(content if index % 2 else content[:100_000])
+            if index % 2:
+                answers.append(raw.answer().status)
+
+    answers = []
+    threads = [threading.Thread(target=upload, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(answers) == 4 and set(answers) <= {200, 201}, answers
+    assert host.request("POST", "/roost/v1/artifacts/missing", missing).json["Missing"] == []
+    again = host.request("PUT", path, content)
+    assert (again.status, again.json) == (200, {"Digest": digest(content), "SizeBytes": 300_000})
+    wait_until(lambda: sum(1 for file in host.data.rglob("*") if file.is_file() and file.stat().st_size >= 100_000
+                           and file.parent.name != "data" and "db" not in file.name) <= 1, "the halves to be gone")
+
+
+@pytest.mark.parametrize("text, word", [
+    ("nonsense\n", "1"), ("644 1 x y\n", "1"), ("../up\t644\t1\t" + "0" * 64 + "\n", "1"), ("\0", "1"),
+])
+def test_a_manifest_of_files_that_is_none(host, text, word):
+    content = text.encode()
+    answer = host.request("PUT", "/roost/v1/manifests/" + digest(content), content)
+    assert_refused(answer, 400, "InvalidParameterValueException", word)
+
+
+# MARK: old clients
+
+def test_http_1_0_is_spoken(host):
+    with host.raw() as raw:
+        raw.send(f"POST {INVOKE} HTTP/1.0\r\nContent-Length: 3\r\n\r\n[1]")
+        answer = raw.answer()
+        assert (answer.status, answer.json) == (200, [1])
+        raw.expect_end()
+    with host.raw() as raw:
+        for _ in range(2):
+            raw.send("GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            assert raw.answer().body == b"ok\n"
+
+
+def test_what_operators_ask(host):
+    assert host.request("GET", "/healthz").body == b"ok\n"
+    assert host.request("GET", "/readyz").body == b"ready\n"
+    assert host.request("GET", "/").json["name"] == "Roost"
+    metrics = host.request("GET", "/metrics")
+    assert metrics.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    for line in metrics.body.decode().splitlines():
+        assert line.startswith("#") or re.fullmatch(r'[a-z_]+(\{([a-z_]+="[^"]*",?)*\})? [0-9.e+-]+|\S+ \+Inf', line), line
+    report = host.request("GET", "/roost/v1/host").json
+    assert report["Sandbox"]["Mode"] == "bubblewrap" and all(check["Ok"] for check in report["Checks"])
 
 
 # MARK: web pages
