@@ -524,6 +524,19 @@ def test_the_log_tail_has_the_lines_of_the_invocation_and_its_report(lambda_clie
     assert "LogResult" not in invoke(lambda_client, name, {}, LogType="None")
 
 
+def test_an_unfinished_line_belongs_to_its_own_invocation(lambda_client, make_function):
+    name = make_function(ACTOR)
+
+    def tail(text):
+        response = invoke(lambda_client, name, {"do": "print", "text": text}, LogType="Tail")
+        return base64.b64decode(response["LogResult"]).decode().split("\n")[1:-3]
+
+    assert tail("no end") == ["no end"]
+    # Another caller's log has nothing of it.
+    assert tail("whole\n") == ["whole"]
+    assert tail("\none\n\ntwo") == ["", "one", "", "two"]
+
+
 def test_timing_is_told(host, make_function):
     name = make_function()
     path = f"/2015-03-31/functions/{name}/invocations"
