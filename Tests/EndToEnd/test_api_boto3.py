@@ -582,7 +582,8 @@ def test_an_exception_is_told_with_type_message_and_trace(lambda_client, make_fu
     ({"do": "kill"}, "Runtime.ExitError", "Runtime exited with error: signal: killed"),
     ({"do": "sleep", "seconds": 60}, "Sandbox.Timedout", "Task timed out after 1.00 seconds"),
 ], ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "")
-def test_a_worker_that_ends_is_a_function_error_and_is_replaced(lambda_client, make_function, event, error_type, message):
+def test_a_worker_that_ends_is_a_function_error_and_is_replaced(
+        lambda_client, make_function, event, error_type, message):
     name = make_function(ACTOR, Timeout=1)
     before = result(invoke(lambda_client, name, {}))
     response = invoke(lambda_client, name, event)
@@ -616,8 +617,9 @@ def test_an_init_that_fails_is_a_function_error(lambda_client, make_function, so
     error = failure(response)
     assert error["errorType"] == error_type
     if error_type == "Runtime.ExitError":
-        reason = "Runtime exited with error: exit status 5" if "5" in source else "Runtime exited without providing a reason"
-        assert error["errorMessage"] == f"RequestId: {response['ResponseMetadata']['RequestId']} Error: {reason}"
+        reason = "with error: exit status 5" if "5" in source else "without providing a reason"
+        request_id = response["ResponseMetadata"]["RequestId"]
+        assert error["errorMessage"] == f"RequestId: {request_id} Error: Runtime exited {reason}"
     # Repaired code is not held back by the failures of the old.
     lambda_client.update_function_code(FunctionName=name, ZipFile=make_zip(
         {"function.py": VERSIONED % "works", "elsewhere.py": VERSIONED % "works"}))
@@ -647,8 +649,8 @@ def handler(event, context):
         "uid": os.getuid(), "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
         "data": os.path.exists(event["data"]), "variables": sorted(os.environ),
         "write task": attempt(lambda: open("/var/task/x", "w")), "write usr": attempt(lambda: open("/usr/x", "w")),
-        "write tmp": attempt(lambda: open("/tmp/x", "w")), "tmpdir": attempt(lambda: open(os.environ["TMPDIR"] + "/y", "w")),
-        "shadow": attempt(lambda: open("/etc/shadow")),
+        "write tmp": attempt(lambda: open("/tmp/x", "w")), "shadow": attempt(lambda: open("/etc/shadow")),
+        "tmpdir": attempt(lambda: open(os.environ["TMPDIR"] + "/y", "w")),
         "host": attempt(lambda: socket.create_connection(("127.0.0.1", event["port"]), 2)),
     }
 """)
@@ -675,7 +677,8 @@ def test_many_clients_at_once_meet_modelled_errors_only(host, lambda_client):
         package = make_zip({"function.py": "def handler(event, context):\n    return event\n"})
         while time.monotonic() < end:
             name = chance.choice(["busy-0", "busy-1"])
-            verb = chance.choice(["create", "delete", "invoke", "invoke", "invoke", "alias", "configure", "code", "event"])
+            verb = chance.choice([
+                "create", "delete", "invoke", "invoke", "invoke", "alias", "configure", "code", "event"])
             try:
                 match verb:
                     case "create":
@@ -1058,7 +1061,8 @@ def test_events_that_fail_are_tried_again_and_then_failed(make_host):
     client.create_function(FunctionName="failing", Role=ROLE, Runtime="python3", Handler="function.handler", Timeout=1,
                            Code={"ZipFile": make_zip({"function.py": ACTOR})})
     for event, status, error_type in (
-            ({"do": "raise", "what": "luck"}, "FAILED", "ValueError"), ({"do": "exit", "code": 3}, "FAILED", "Runtime.ExitError")):
+            ({"do": "raise", "what": "luck"}, "FAILED", "ValueError"),
+            ({"do": "exit", "code": 3}, "FAILED", "Runtime.ExitError")):
         response = invoke(client, "failing", event, InvocationType="Event")
         ended = wait_until_ended(client, response["DurableExecutionArn"])
         assert (ended["Status"], ended["Error"]["ErrorType"]) == (status, error_type)

@@ -86,13 +86,14 @@ def failed(result, *words):
 # MARK: deploy
 
 def test_deploy_says_what_it_did(host, folder):
-    first = host.roost("deploy", folder("said", memory=192, timeout=7, environment={"A1": "b"}), check=0)
+    settings = {"memory": 192, "timeout": 7, "environment": {"A1": "b"}}
+    first = host.roost("deploy", folder("said", **settings), check=0)
     assert re.fullmatch(r"deployed said:\$LATEST \(python3, 1 file, .* sent\)\n", first.stdout), first.stdout
     assert first.stderr == ""
     # What is there is not sent again.
     again = host.roost("deploy", folder("said"), "--publish", check=0)
     assert again.stdout.startswith("deployed said:1 (") and "all there already" in again.stdout
-    shown = answer(host.roost("deploy", folder("said", memory=192, timeout=7, environment={"A1": "b"}), "--json", check=0))
+    shown = answer(host.roost("deploy", folder("said", **settings), "--json", check=0))
     assert shown["Training"] is None
     function = shown["Function"]
     assert (function["FunctionName"], function["MemorySize"], function["Timeout"]) == ("said", 192, 7)
@@ -188,7 +189,8 @@ def test_async_prints_the_execution_and_it_can_be_looked_at(host):
 
 
 def test_an_execution_that_runs_is_stopped(host, folder):
-    host.roost("deploy", folder("long", "import time\n\ndef handler(event, context):\n    time.sleep(60)\n", timeout=99), check=0)
+    source = "import time\n\ndef handler(event, context):\n    time.sleep(60)\n"
+    host.roost("deploy", folder("long", source, timeout=99), check=0)
     arn = host.roost("invoke", "long", "--async", check=0).stdout.strip()
     wait_until(lambda: any(worker["State"] == "busy" for worker in host.workers("long")), "the worker")
     assert host.roost("executions", "stop", arn, check=0).stdout.startswith("stopping ")
@@ -368,7 +370,8 @@ def test_a_training_publishes_a_version_that_has_the_model(host, folder, tmp_pat
         assert (ended["status"], ended["version"]) == ("FAILED", None)
         assert "ValueError: no luck" in result.stderr
         # The same name is the same training.
-        named = [host.roost(*arguments, "-d", '{"rate": 2}', "--name", "nightly", "--detach", check=0) for _ in range(2)]
+        named = [host.roost(*arguments, "-d", '{"rate": 2}', "--name", "nightly", "--detach", check=0)
+                 for _ in range(2)]
         arns = {json.loads(result.stdout.splitlines()[-1])["executionArn"] for result in named}
         assert len(arns) == 1
         host.roost("executions", "logs", arns.pop(), "--follow", check=0)
@@ -414,7 +417,8 @@ def test_every_verb_tells_of_its_use_and_of_a_host_that_is_not_there(host, verb)
     failed(host.roost(*words, *arguments, "--no-such-option", check=2), "--no-such-option")
     failed(host.roost(*words, *arguments, "--endpoint", "nonsense", check=2), "nonsense")
     # Port 9 is nobody's; which host was tried is said, and what to do.
-    failed(host.roost(*words, *arguments, "--endpoint", "http://127.0.0.1:9", check=1), "http://127.0.0.1:9", "roost serve")
+    nobody = "http://127.0.0.1:9"
+    failed(host.roost(*words, *arguments, "--endpoint", nobody, check=1), nobody, "roost serve")
 
 
 def test_the_command_without_a_verb_and_with_an_unknown_one(host):
@@ -444,14 +448,15 @@ def test_serve_refuses_what_it_cannot_do(tmp_path, arguments, status, word):
 
 
 @pytest.mark.parametrize("config, word", [
-    ('{"colour": "red"}', "colour"), ("{", "JSON"), ('{"workersMax": 0}', "workersMax"), ('{"sandbox": "x"}', "sandbox"),
-    ('{"queueWaitSeconds": "x"}', "queueWaitSeconds"), ("[]", ""),
+    ('{"colour": "red"}', "colour"), ("{", "JSON"), ('{"workersMax": 0}', "workersMax"),
+    ('{"sandbox": "x"}', "sandbox"), ('{"queueWaitSeconds": "x"}', "queueWaitSeconds"), ("[]", ""),
 ])
 def test_serve_refuses_a_configuration_with_a_mistake(tmp_path, config, word):
     file = tmp_path / "config.json"
     file.write_text(config)
-    result = subprocess.run([BINARY, "serve", "--data-dir", tmp_path / "data", "--config", file, "--listen", "127.0.0.1:0"],
-                            capture_output=True, text=True, timeout=20)
+    result = subprocess.run(
+        [BINARY, "serve", "--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data", "--config", file],
+        capture_output=True, text=True, timeout=20)
     assert (result.returncode, result.stdout) == (2, ""), result.stderr
     assert word in result.stderr
 
