@@ -53,12 +53,15 @@ let package = Package(
         .target(name: "Manifests", dependencies: ["Domain", "JSON"], swiftSettings: strict),
         .target(
             name: "LambdaAPI",
-            dependencies: ["Artifacts", "Dispatching", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry"],
+            dependencies: [
+                "Artifacts", "Dispatching", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry",
+            ],
             swiftSettings: strict),
         .target(
             name: "RoostAPI",
             dependencies: [
-                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests", "Registry",
+                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests",
+                "Registry",
                 "Scheduling", "Workers",
             ],
             swiftSettings: strict),
@@ -87,19 +90,27 @@ let package = Package(
             name: "CommandTests", dependencies: ["Artifacts", "Domain", "JSON", "RoostCommand"],
             swiftSettings: settings),
         .testTarget(
+            name: "DispatchingTests", dependencies: ["Dispatching", "Domain"], swiftSettings: settings),
+        .testTarget(name: "DomainTests", dependencies: ["Domain"], swiftSettings: settings),
+        .testTarget(
             name: "HTTPTests", dependencies: ["Domain", "HTTP", "Loop"], swiftSettings: settings),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(
             name: "LambdaAPITests",
             dependencies: [
-                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests", "Registry",
+                "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests",
+                "Registry",
                 "RoostAPI", "TestSupport",
             ],
             swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),
         .testTarget(
+            name: "ManagementTests", dependencies: ["Domain", "Management", "Registry"], swiftSettings: settings),
+        .testTarget(
             name: "RegistryTests", dependencies: ["Domain", "Registry", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),
         .testTarget(name: "SchedulingTests", dependencies: ["Domain", "Scheduling"], swiftSettings: strict),
+        .testTarget(
+            name: "WorkersTests", dependencies: ["Domain", "Loop", "TestSupport", "Workers"], swiftSettings: settings),
     ]
 )

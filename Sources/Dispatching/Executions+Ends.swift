@@ -44,7 +44,17 @@ extension Executions {
     // MARK: - Success
 
     private func succeed(_ execution: Live, _ result: [UInt8]) async {
-        await end(execution, .succeeded) { update in update.result = result }
+        await end(execution, .succeeded, events: [attemptEnded(execution)]) { update in update.result = result }
+    }
+
+    /// - Parameter failure: `nil` for an attempt that succeeded.
+    private func attemptEnded(_ execution: Live, _ failure: Execution.Failure? = nil) -> ExecutionEvent {
+        var detail: JSONObject = ["attempt": .integer(Int64(execution.head.attempt))]
+        if let failure {
+            detail["errorType"] = .string(failure.type)
+            detail["errorMessage"] = .string(failure.message)
+        }
+        return ExecutionEvent(kind: .attemptEnded, at: EventLoop.wallClock, detail: JSONValue.object(detail).text())
     }
 
     private func publish(_ execution: Live, _ stored: Execution, _ trained: FunctionName, answer: [UInt8]) async {
@@ -59,6 +69,7 @@ extension Executions {
         guard !execution.isEnding else { return }
         execution.isEnding = true
         let progress = takeProgress(execution)
+        let attemptEnded = attemptEnded(execution)
         let now = EventLoop.wallClock
         var head = execution.head
         head.status = .succeeded
@@ -77,6 +88,7 @@ extension Executions {
                     .addEvents(
                         id,
                         [
+                            attemptEnded,
                             .init(kind: .published, at: now, detail: published),
                             .init(kind: .ended, at: now, detail: head.endDetail),
                         ]),
@@ -118,12 +130,7 @@ extension Executions {
 
     private func attemptFailed(_ execution: Live, _ stored: Execution, _ body: [UInt8]) async {
         let failure = Execution.Failure(functionError: body)
-        let now = EventLoop.wallClock
-        let detail: JSONValue = [
-            "attempt": .integer(Int64(execution.head.attempt)), "errorType": .string(failure.type),
-            "errorMessage": .string(failure.message),
-        ]
-        let event = ExecutionEvent(kind: .attemptEnded, at: now, detail: detail.text())
+        let event = attemptEnded(execution, failure)
         // A training that failed is not run again: hours of it would be lost twice.
         let delays = trainedFunction(of: stored) == nil ? settings.retryDelays : []
         let failures = await failureCount(stored.id)
@@ -136,7 +143,8 @@ extension Executions {
         await delay(execution, by: .seconds(pause), events: [event])
     }
 
-    /// Attempts that failed before, those cut off by the host's end not counted; `nil` when it cannot be read.
+    /// Attempts that failed before, those cut off by the host's end not counted; `nil` when it cannot be read. Every attempt
+    /// that ended before this one has failed.
     private func failureCount(_ id: Execution.ID) async -> Int? {
         let events = try? await events(of: id, newestFirst: false, after: nil, limit: 10_000)
         return events?.count { $0.kind == .attemptEnded }

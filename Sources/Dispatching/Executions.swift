@@ -66,9 +66,12 @@ package final class Executions {
     /// Those that wait for their time.
     private var delayed: [(at: Timestamp, id: Execution.ID)] = []
     private var inWindow = 0
+    /// A task takes from `waiting`.
+    private var isStarting = false
     private var delayTimer: LoopTimer?
     private var progressTimer: LoopTimer?
     private var isShuttingDown = false
+    private var onWindowEmpty: CheckedContinuation<Void, Never>?
 
     package init(
         loop: EventLoop, registry: Registry, management: Management, dispatcher: Dispatcher,
@@ -227,18 +230,31 @@ package final class Executions {
     }
 
     func startWaiting() {
+        guard !isStarting else { return }
+        isStarting = true
+        loop.spawn { await self.startAll() }
+    }
+
+    /// One after the other, because each is read from the registry first: so they keep their order.
+    private func startAll() async {
+        while let execution = takeWaiting() { await start(execution) }
+        isStarting = false
+    }
+
+    private func takeWaiting() -> Live? {
         while !isShuttingDown, inWindow < settings.windowMax, waitingStart < waiting.count {
             let id = waiting[waitingStart]
             waitingStart += 1
+            if waitingStart > 1024, waitingStart * 2 > waiting.count {
+                waiting.removeFirst(waitingStart)
+                waitingStart = 0
+            }
             guard let execution = live[id], !execution.isRunning, !execution.isEnding else { continue }
             execution.isRunning = true
             inWindow += 1
-            loop.spawn { await self.start(execution) }
+            return execution
         }
-        if waitingStart > 1024, waitingStart * 2 > waiting.count {
-            waiting.removeFirst(waitingStart)
-            waitingStart = 0
-        }
+        return nil
     }
 
     private func start(_ execution: Live) async {
@@ -289,6 +305,10 @@ package final class Executions {
         guard execution.isRunning else { return }
         execution.isRunning = false
         inWindow -= 1
+        if inWindow == 0 {
+            onWindowEmpty?.resume()
+            onWindowEmpty = nil
+        }
         startWaiting()
     }
 
@@ -323,9 +343,11 @@ package final class Executions {
         }
         execution.head = head
         live[id] = nil
-        dispatcher.stop(id, grace: settings.stopGrace)
+        // Its worker may still write a checkpoint.
+        dispatcher.stop(id, grace: settings.stopGrace) { [unowned self] in
+            loop.spawn { await self.placement.discardScratch(of: id) }
+        }
         leaveWindow(execution)
-        loop.spawn { await self.placement.discardScratch(of: id) }
         return now
     }
 
@@ -361,18 +383,22 @@ package final class Executions {
 
     // MARK: - Shutdown
 
-    /// Starts nothing more, and tells trainings to write a checkpoint and end. What does not end by itself is resumed at
-    /// the next start, and its attempt is not counted.
+    /// Starts nothing more, and tells trainings to write a checkpoint and end: they are resumed at the next start, and
+    /// the attempt is not counted. Other executions finish, if their workers are given the time.
     package func shutDown() {
         isShuttingDown = true
-        for execution in live.values where execution.isRunning {
+        for execution in live.values where execution.isRunning && execution.head.baseVersion != nil {
+            // Its end may be on its way to the disk already.
+            guard !execution.isEnding else { continue }
             execution.isEnding = true
             dispatcher.stop(execution.head.id, grace: settings.stopGrace)
+            leaveWindow(execution)
         }
     }
 
-    /// After `shutDown`, when no worker is left.
-    package func close() {
+    /// After `shutDown`, when no worker is left: returns when the last end is on the disk.
+    package func close() async {
+        if inWindow > 0 { await withCheckedContinuation { onWindowEmpty = $0 } }
         delayTimer?.close()
         progressTimer?.close()
     }

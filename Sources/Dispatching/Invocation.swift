@@ -1,4 +1,5 @@
 internal import Domain
+internal import Loop
 internal import Management
 internal import Scheduling
 internal import Workers
@@ -57,7 +58,7 @@ final class Invocation: AnswerSink {
         functionName = request.route.function.name
         payload = request.payload
         clientContext = request.clientContext
-        traceID = request.traceID ?? TraceID.random()
+        traceID = request.traceID ?? UniqueID.trace(at: EventLoop.wallClock)
         wantsLogTail = request.wantsLogTail
         self.execution = execution
         self.arrivedAt = arrivedAt
@@ -71,6 +72,9 @@ final class Invocation: AnswerSink {
 
     func begin(_ head: AnswerHead) {
         self.head = head
+        // What came before was half an answer.
+        body = []
+        isTooLarge = false
         if let length = head.contentLength {
             if length > responseBytesMax { isTooLarge = true } else { body.reserveCapacity(length) }
         }
@@ -111,14 +115,4 @@ struct LogTail {
     }
 
     var newest: [UInt8] { Array(bytes.suffix(Self.bytesMax)) }
-}
-
-/// Trace ids in AWS X-Ray's form.
-enum TraceID {
-    /// `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=0`.
-    static func random() -> String {
-        let first = UniqueID.random().filter { $0 != "-" }
-        let second = UniqueID.random().filter { $0 != "-" }
-        return "Root=1-\(first.prefix(8))-\(first.suffix(24));Parent=\(second.prefix(16));Sampled=0"
-    }
 }

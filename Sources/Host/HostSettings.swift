@@ -3,6 +3,10 @@ package import Domain
 internal import JSON
 package import Scheduling
 
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
 /// Everything about a host that can be chosen. docs/SETTINGS.md lists the keys of the configuration file.
 package struct HostSettings: Sendable {
     package enum Sandbox: String, Sendable {
@@ -24,7 +28,12 @@ package struct HostSettings: Sendable {
     /// Names callbacks that hold the loop for over 50 ms, on standard error.
     package var isDebugging = false
 
-    package init() {}
+    package init() { limits.memoryMegabytesMax = Self.machineMemoryMegabytes / 10 * 8 }
+
+    /// All of the machine's memory. The default for all workers together is 80 % of it.
+    private static var machineMemoryMegabytes: Int {
+        sysconf(Int32(_SC_PHYS_PAGES)) * (sysconf(Int32(_SC_PAGESIZE)) / 1024) / 1024
+    }
 
     package struct Invalid: Error, CustomStringConvertible {
         package let description: String

@@ -210,13 +210,15 @@ package final class RoostHost {
     }
 
     private func stopped() {
-        executions?.close()
         signals.forEach { $0.close() }
         placement.close()
-        loop.spawn {
-            await self.logs.flush()
-            self.loop.stop()
-        }
+        loop.spawn { await self.flush() }
+    }
+
+    private func flush() async {
+        await executions?.close()
+        await logs.flush()
+        loop.stop()
     }
 
     private func complain(_ message: String) {

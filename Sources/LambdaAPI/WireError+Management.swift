@@ -146,7 +146,7 @@ extension WireError {
         case .queueFull(let limit):
             self = throttled("\(limit) invocations of the function are waiting, which is the limit.", .seconds(1))
         case .waitedTooLong(let limit):
-            self = throttled("No worker became free within \(limit.seconds) s.", .seconds(1))
+            self = throttled("No worker became free within \((limit.seconds * 10).rounded() / 10) s.", .seconds(1))
         case .startsPaused(let retryAfter):
             self = throttled("Workers of the function fail to start; the next is started later.", retryAfter)
         case .shuttingDown:

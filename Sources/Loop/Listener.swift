@@ -3,6 +3,7 @@ internal import CUV
 /// A listening socket, TCP or Unix. Every member runs on the loop's thread.
 package final class Listener: Handle {
     private var onAccept: ((Stream) -> Void)?
+    let isTCP: Bool
     /// A connection that could not be accepted, as when descriptors have run out. The listener goes on.
     package var onError: ((UVError) -> Void)?
 
@@ -19,6 +20,7 @@ package final class Listener: Handle {
             return status == 0 ? 0 : uv_ip6_addr(host, CInt(port), ip6)
         }
         try UVError.check(status, "address \(host)")
+        isTCP = true
         try super.init(loop: loop, byteCount: MemoryLayout<uv_tcp_t>.size, "uv_tcp_init") {
             uv_tcp_init(loop.raw, $0.assumingMemoryBound(to: uv_tcp_t.self))
         }
@@ -32,8 +34,23 @@ package final class Listener: Handle {
         try listen(backlog: backlog)
     }
 
+    /// Binds to a path, which must not exist; the file is removed with the listener.
+    package init(loop: EventLoop, path: String, backlog: Int = 128) throws(UVError) {
+        isTCP = false
+        try super.init(loop: loop, byteCount: MemoryLayout<uv_pipe_t>.size, "uv_pipe_init") {
+            uv_pipe_init(loop.raw, $0.assumingMemoryBound(to: uv_pipe_t.self), 0)
+        }
+        let bound = uv_pipe_bind(memory.assumingMemoryBound(to: uv_pipe_t.self), path)
+        guard bound >= 0 else {
+            close()
+            throw UVError(code: bound, call: "bind \(path)")
+        }
+        try listen(backlog: backlog)
+    }
+
     /// Takes over a TCP socket that is bound, and perhaps listening, already.
     package init(loop: EventLoop, tcpDescriptor: CInt, backlog: Int = 128) throws(UVError) {
+        isTCP = true
         do {
             try super.init(loop: loop, byteCount: MemoryLayout<uv_tcp_t>.size, "uv_tcp_init") {
                 uv_tcp_init(loop.raw, $0.assumingMemoryBound(to: uv_tcp_t.self))
@@ -78,8 +95,9 @@ package final class Listener: Handle {
         }
     }
 
-    /// The port it is bound to.
+    /// The port it is bound to; 0 for a Unix listener.
     package var port: Int {
+        guard isTCP else { return 0 }
         var address = sockaddr_storage()
         var length = CInt(MemoryLayout<sockaddr_storage>.size)
         return withUnsafeMutablePointer(to: &address) { address in

@@ -40,15 +40,19 @@ package final class Stream: Handle {
     /// Accepts a connection that waits on `listener`.
     init(acceptedFrom listener: Listener) throws(UVError) {
         let loop = listener.loop
-        try super.init(loop: loop, byteCount: MemoryLayout<uv_tcp_t>.size, "uv_tcp_init") {
-            uv_tcp_init(loop.raw, $0.assumingMemoryBound(to: uv_tcp_t.self))
+        let isTCP = listener.isTCP
+        let byteCount = isTCP ? MemoryLayout<uv_tcp_t>.size : MemoryLayout<uv_pipe_t>.size
+        try super.init(loop: loop, byteCount: byteCount, isTCP ? "uv_tcp_init" : "uv_pipe_init") {
+            isTCP
+                ? uv_tcp_init(loop.raw, $0.assumingMemoryBound(to: uv_tcp_t.self))
+                : uv_pipe_init(loop.raw, $0.assumingMemoryBound(to: uv_pipe_t.self), 0)
         }
         let status = uv_accept(listener.stream, raw)
         guard status >= 0 else {
             close()
             throw UVError(code: status, call: "uv_accept")
         }
-        uv_tcp_nodelay(memory.assumingMemoryBound(to: uv_tcp_t.self), 1)
+        if isTCP { uv_tcp_nodelay(memory.assumingMemoryBound(to: uv_tcp_t.self), 1) }
     }
 
     // MARK: - Reading

@@ -160,8 +160,7 @@ extension Management {
     package func manifest(_ digest: Digest) async throws(ManagementError) -> Manifest {
         try await stored { store throws(ArtifactError) in
             let manifest = try store.manifest(digest)
-            let missing = store.missing(in: manifest)
-            if !missing.isEmpty { throw .missingFiles(count: missing.count, first: Array(missing.prefix(10))) }
+            try store.requireFiles(of: manifest)
             return manifest
         }
     }

@@ -121,6 +121,40 @@ struct LoopTests {
         }
     }
 
+    @Test("a Unix listener accepts, and its file goes away with it")
+    func unixListener() async throws {
+        let received = Mutex("")
+        let path = "/tmp/roost-loop-\(UniqueID.random())"
+        try await withLoop { loop in
+            let listener = try Listener(loop: loop, path: path)
+            listener.start { stream in
+                stream.onRead = { bytes in received.withLock { $0 += String(decoding: bytes, as: UTF8.self) } }
+                stream.onEnd = { _ in
+                    stream.close()
+                    listener.close()
+                    loop.stop()
+                }
+                try? stream.startReading()
+            }
+            loop.spawn {
+                try? await loop.offload {
+                    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+                    var address = sockaddr_un()
+                    address.sun_family = sa_family_t(AF_UNIX)
+                    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+                    let size = socklen_t(MemoryLayout<sockaddr_un>.size)
+                    let connected = withUnsafePointer(to: &address) {
+                        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
+                    }
+                    if connected == 0 { _ = write(descriptor, "hello", 5) }
+                    close(descriptor)
+                }
+            }
+        }
+        #expect(received.withLock { $0 } == "hello")
+        #expect(access(path, F_OK) != 0)
+    }
+
     @Test("the watchdog names a callback that held the loop")
     func watchdog() async throws {
         let blocked = Mutex<String?>(nil)

@@ -1,9 +1,9 @@
 import Synchronization
 
 #if canImport(Musl)
-import Musl
+    import Musl
 #else
-import Glibc
+    import Glibc
 #endif
 
 /// The process: finds its connections, starts a thread for each slot, and chooses what to run.

@@ -1,0 +1,46 @@
+import Domain
+import Testing
+
+@testable import Dispatching
+
+@Suite("Training directives")
+struct TrainingDirectivesTests {
+    private static let digest = "sha256:" + String(repeating: "ab", count: 32)
+
+    private static func read(_ event: String) throws -> TrainingDirectives {
+        try TrainingDirectives(event: Array(event.utf8))
+    }
+
+    @Test("an event without the key starts from $LATEST, without channels, and promotes nothing")
+    func absent() throws {
+        let directives = try Self.read(#"{"epochs": 3}"#)
+        #expect(directives.base == .version(.latest))
+        #expect(directives.channels.isEmpty)
+        #expect(directives.promote == nil)
+    }
+
+    @Test("base, channels and promotion are read")
+    func complete() throws {
+        let directives = try Self.read(
+            #"{"roost": {"base": "live", "channels": {"train": "\#(Self.digest)"}, "promote": {"alias": "live"}}}"#)
+        #expect(directives.base == .alias(AliasName("live")!))
+        #expect(directives.channels == [.init(name: "train", artifact: Digest(Self.digest)!)])
+        #expect(directives.promote == AliasName("live"))
+    }
+
+    @Test(
+        "what cannot be meant is refused, with the key's name",
+        arguments: [
+            ("[]", "JSON object"), (#"{"roost": 1}"#, "roost"), (#"{"roost": {"bse": "1"}}"#, "bse"),
+            (#"{"roost": {"base": "a b"}}"#, "base"),
+            (#"{"roost": {"channels": {"train": "/etc/passwd"}}}"#, "channels"),
+            (#"{"roost": {"channels": {"a-b": "\#(digest)"}}}"#, "channels"),
+            (#"{"roost": {"channels": {"a": "\#(digest)", "A": "\#(digest)"}}}"#, "channels"),
+            (#"{"roost": {"promote": {"alias": "7"}}}"#, "alias"), (#"{"roost": {"promote": {}}}"#, "alias"),
+            (#"{"roost": {"promote": {"alias": "live", "when": "now"}}}"#, "when"),
+        ])
+    func refused(event: String, key: String) {
+        let error = #expect(throws: TrainingDirectives.Invalid.self) { try Self.read(event) }
+        #expect(error?.description.contains(key) == true)
+    }
+}
