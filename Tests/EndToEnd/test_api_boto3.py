@@ -4,7 +4,9 @@ import base64
 import datetime
 import hashlib
 import json
+import random
 import threading
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -522,6 +524,19 @@ def test_the_log_tail_has_the_lines_of_the_invocation_and_its_report(lambda_clie
     assert "LogResult" not in invoke(lambda_client, name, {}, LogType="None")
 
 
+def test_an_unfinished_line_belongs_to_its_own_invocation(lambda_client, make_function):
+    name = make_function(ACTOR)
+
+    def tail(text):
+        response = invoke(lambda_client, name, {"do": "print", "text": text}, LogType="Tail")
+        return base64.b64decode(response["LogResult"]).decode().split("\n")[1:-3]
+
+    assert tail("no end") == ["no end"]
+    # Another caller's log has nothing of it.
+    assert tail("whole\n") == ["whole"]
+    assert tail("\none\n\ntwo") == ["", "one", "", "two"]
+
+
 def test_timing_is_told(host, make_function):
     name = make_function()
     path = f"/2015-03-31/functions/{name}/invocations"
@@ -567,7 +582,8 @@ def test_an_exception_is_told_with_type_message_and_trace(lambda_client, make_fu
     ({"do": "kill"}, "Runtime.ExitError", "Runtime exited with error: signal: killed"),
     ({"do": "sleep", "seconds": 60}, "Sandbox.Timedout", "Task timed out after 1.00 seconds"),
 ], ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "")
-def test_a_worker_that_ends_is_a_function_error_and_is_replaced(lambda_client, make_function, event, error_type, message):
+def test_a_worker_that_ends_is_a_function_error_and_is_replaced(
+        lambda_client, make_function, event, error_type, message):
     name = make_function(ACTOR, Timeout=1)
     before = result(invoke(lambda_client, name, {}))
     response = invoke(lambda_client, name, event)
@@ -601,8 +617,9 @@ def test_an_init_that_fails_is_a_function_error(lambda_client, make_function, so
     error = failure(response)
     assert error["errorType"] == error_type
     if error_type == "Runtime.ExitError":
-        reason = "Runtime exited with error: exit status 5" if "5" in source else "Runtime exited without providing a reason"
-        assert error["errorMessage"] == f"RequestId: {response['ResponseMetadata']['RequestId']} Error: {reason}"
+        reason = "with error: exit status 5" if "5" in source else "without providing a reason"
+        request_id = response["ResponseMetadata"]["RequestId"]
+        assert error["errorMessage"] == f"RequestId: {request_id} Error: Runtime exited {reason}"
     # Repaired code is not held back by the failures of the old.
     lambda_client.update_function_code(FunctionName=name, ZipFile=make_zip(
         {"function.py": VERSIONED % "works", "elsewhere.py": VERSIONED % "works"}))
@@ -613,6 +630,95 @@ def test_an_init_that_takes_too_long_is_a_function_error(lambda_client, make_fun
     name = make_function("import time\ntime.sleep(60)\n", Environment={"Variables": {"ROOST_INIT_TIMEOUT": "1"}})
     error = failure(lambda_client.invoke(FunctionName=name))
     assert error["errorType"] in ("Sandbox.Timedout", "Runtime.InitTimeout", "Runtime.ExitError")
+
+
+# MARK: workers
+
+def test_a_worker_sees_little_of_the_machine(host, lambda_client, make_function):
+    name = make_function("""
+import os, socket
+
+def attempt(what):
+    try:
+        return what() is None or "done"
+    except OSError as error:
+        return type(error).__name__
+
+def handler(event, context):
+    return {
+        "uid": os.getuid(), "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
+        "data": os.path.exists(event["data"]), "variables": sorted(os.environ),
+        "write task": attempt(lambda: open("/var/task/x", "w")), "write usr": attempt(lambda: open("/usr/x", "w")),
+        "write tmp": attempt(lambda: open("/tmp/x", "w")), "shadow": attempt(lambda: open("/etc/shadow")),
+        "tmpdir": attempt(lambda: open(os.environ["TMPDIR"] + "/y", "w")),
+        "host": attempt(lambda: socket.create_connection(("127.0.0.1", event["port"]), 2)),
+    }
+""")
+    seen = result(invoke(lambda_client, name, {"data": str(host.data), "port": host.port}))
+    assert seen["uid"] != 0 and seen["processes"] < 5 and not seen["data"]
+    assert seen["write task"] != "done" and seen["write usr"] != "done" and seen["shadow"] != "done"
+    assert seen["write tmp"] == seen["tmpdir"] == "done"
+    # It has a loopback of its own.
+    assert seen["host"] == "ConnectionRefusedError"
+    # Nothing of the host's environment, and what Lambda has.
+    assert not [name for name in seen["variables"] if name.startswith(("PYTEST", "ROOST_BINARY", "SUDO", "SSH"))]
+    assert {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_REGION",
+            "LAMBDA_TASK_ROOT", "_HANDLER", "TZ"} <= set(seen["variables"])
+
+
+def test_many_clients_at_once_meet_modelled_errors_only(host, lambda_client):
+    """Two functions are made, changed, called and deleted by eight clients that know nothing of each other."""
+    expected = {"ResourceNotFoundException", "ResourceConflictException"}
+    end = time.monotonic() + 3
+    wrong, invoked = [], []
+
+    def work(seed):
+        chance, client = random.Random(seed), host.client()
+        package = make_zip({"function.py": "def handler(event, context):\n    return event\n"})
+        while time.monotonic() < end:
+            name = chance.choice(["busy-0", "busy-1"])
+            verb = chance.choice([
+                "create", "delete", "invoke", "invoke", "invoke", "alias", "configure", "code", "event"])
+            try:
+                match verb:
+                    case "create":
+                        client.create_function(FunctionName=name, Role=ROLE, Runtime="python3", Timeout=20,
+                                               Handler="function.handler", Code={"ZipFile": package})
+                    case "delete" if chance.random() < 0.3:
+                        client.delete_function(FunctionName=name)
+                    case "invoke":
+                        payload = client.invoke(FunctionName=name, Payload=b"[1]")["Payload"].read()
+                        (invoked if payload == b"[1]" else wrong).append(payload)
+                    case "alias":
+                        version = client.publish_version(FunctionName=name)["Version"]
+                        try:
+                            client.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
+                        except client.exceptions.ResourceNotFoundException:
+                            client.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
+                    case "configure":
+                        client.update_function_configuration(FunctionName=name, Description=str(chance.random()))
+                    case "code":
+                        client.update_function_code(FunctionName=name, ZipFile=package)
+                    case "event":
+                        client.invoke(FunctionName=name, InvocationType="Event", Payload=b"[2]")
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in expected:
+                    wrong.append((verb, error))
+            except Exception as error:
+                wrong.append((verb, error))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong and invoked
+    for name in ("busy-0", "busy-1"):
+        try:
+            lambda_client.delete_function(FunctionName=name)
+        except lambda_client.exceptions.ResourceNotFoundException:
+            pass
+    wait_until(lambda: not host.workers("busy-0") and not host.workers("busy-1"), "their workers to be gone")
 
 
 # MARK: versions
@@ -909,6 +1015,38 @@ def test_an_execution_that_runs_can_be_stopped_and_is_not_failed(host, lambda_cl
     wait_until(lambda: not host.workers(name), "the stopped worker to be gone")
 
 
+def test_an_execution_that_waits_can_be_stopped_before_it_ran(host, lambda_client, make_function):
+    client, name = lambda_client, make_function(ACTOR, Timeout=60)
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    first, second = (invoke(client, name, {"do": "sleep", "seconds": 50}, InvocationType="Event")["DurableExecutionArn"]
+                     for _ in range(2))
+    wait_until(lambda: any(worker["State"] == "busy" for worker in host.workers(name)), "the worker")
+    # What waits is running for a client of the Lambda API, since it was accepted.
+    assert client.get_durable_execution(DurableExecutionArn=second)["Status"] == "RUNNING"
+    client.stop_durable_execution(DurableExecutionArn=second)
+    assert wait_until_ended(client, second)["Status"] == "STOPPED"
+    assert client.get_durable_execution(DurableExecutionArn=first)["Status"] == "RUNNING"
+    client.stop_durable_execution(DurableExecutionArn=first)
+    assert wait_until_ended(client, first)["Status"] == "STOPPED"
+
+
+def test_an_event_by_alias_runs_the_version_that_it_had_when_it_was_accepted(host, lambda_client, make_function):
+    client, name = lambda_client, make_function(ACTOR, Timeout=30, Publish=True)
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    blocking = invoke(client, f"{name}:live", {"do": "sleep", "seconds": 20}, InvocationType="Event")
+    wait_until(lambda: any(worker["State"] == "busy" for worker in host.workers(name)), "the worker")
+    waiting = invoke(client, f"{name}:live", {"do": "context"}, InvocationType="Event")["DurableExecutionArn"]
+    assert f":function:{name}:1/durable-execution/" in waiting
+    client.update_function_code(FunctionName=name, ZipFile=make_zip({"function.py": VERSIONED % "new"}), Publish=True)
+    client.update_alias(FunctionName=name, Name="live", FunctionVersion="2")
+    client.stop_durable_execution(DurableExecutionArn=blocking["DurableExecutionArn"])
+    ended = wait_until_ended(client, waiting)
+    assert ended["Status"] == "SUCCEEDED"
+    context = json.loads(ended["Result"])
+    assert (context["function_version"], context["invoked_function_arn"]) == ("1", f"{ARN}{name}:live")
+
+
 def test_stopping_what_has_ended_changes_nothing(lambda_client, make_function):
     client, name = lambda_client, make_function()
     arn = client.invoke(FunctionName=name, InvocationType="Event")["DurableExecutionArn"]
@@ -923,7 +1061,8 @@ def test_events_that_fail_are_tried_again_and_then_failed(make_host):
     client.create_function(FunctionName="failing", Role=ROLE, Runtime="python3", Handler="function.handler", Timeout=1,
                            Code={"ZipFile": make_zip({"function.py": ACTOR})})
     for event, status, error_type in (
-            ({"do": "raise", "what": "luck"}, "FAILED", "ValueError"), ({"do": "exit", "code": 3}, "FAILED", "Runtime.ExitError")):
+            ({"do": "raise", "what": "luck"}, "FAILED", "ValueError"),
+            ({"do": "exit", "code": 3}, "FAILED", "Runtime.ExitError")):
         response = invoke(client, "failing", event, InvocationType="Event")
         ended = wait_until_ended(client, response["DurableExecutionArn"])
         assert (ended["Status"], ended["Error"]["ErrorType"]) == (status, error_type)

@@ -1,12 +1,15 @@
 """Callers' mistakes and attacks on a real host: each has its documented answer, and the host serves on."""
 
 import base64
+import hashlib
 import io
 import json
 import os
 import random
+import re
 import socket
 import stat
+import threading
 import time
 import warnings
 import zipfile
@@ -282,6 +285,76 @@ def test_a_deployment_of_what_is_not_stored(host):
     assert host.request("GET", FUNCTIONS + "/m").status == 404
 
 
+# MARK: artifacts
+
+def digest(content):
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def test_an_upload_is_kept_once_and_only_under_its_own_digest(host):
+    content = os.urandom(300_000)
+    path = "/roost/v1/artifacts/" + digest(content)
+    assert_refused(host.request("PUT", path, content[:-1]), 400, "DigestMismatch")
+    missing = {"Digests": [digest(content)]}
+    assert host.request("POST", "/roost/v1/artifacts/missing", missing).json["Missing"] == missing["Digests"]
+    # Eight at once, of which some are cut off: one is kept.
+    def upload(index):
+        with host.raw() as raw:
+            raw.send(f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n")
+            raw.send(content if index % 2 else content[:100_000])
+            if index % 2:
+                answers.append(raw.answer().status)
+
+    answers = []
+    threads = [threading.Thread(target=upload, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(answers) == 4 and set(answers) <= {200, 201}, answers
+    assert host.request("POST", "/roost/v1/artifacts/missing", missing).json["Missing"] == []
+    again = host.request("PUT", path, content)
+    assert (again.status, again.json) == (200, {"Digest": digest(content), "SizeBytes": 300_000})
+    wait_until(lambda: sum(1 for file in host.data.rglob("*") if file.is_file() and file.stat().st_size >= 100_000
+                           and file.parent.name != "data" and "db" not in file.name) <= 1, "the halves to be gone")
+
+
+@pytest.mark.parametrize("text, word", [
+    ("nonsense\n", "1"), ("644 1 x y\n", "1"), ("../up\t644\t1\t" + "0" * 64 + "\n", "1"), ("\0", "1"),
+])
+def test_a_manifest_of_files_that_is_none(host, text, word):
+    content = text.encode()
+    answer = host.request("PUT", "/roost/v1/manifests/" + digest(content), content)
+    assert_refused(answer, 400, "InvalidParameterValueException", word)
+
+
+# MARK: old clients
+
+def test_http_1_0_is_spoken(host):
+    with host.raw() as raw:
+        raw.send(f"POST {INVOKE} HTTP/1.0\r\nContent-Length: 3\r\n\r\n[1]")
+        answer = raw.answer()
+        assert (answer.status, answer.json) == (200, [1])
+        raw.expect_end()
+    with host.raw() as raw:
+        for _ in range(2):
+            raw.send("GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            assert raw.answer().body == b"ok\n"
+
+
+def test_what_operators_ask(host):
+    assert host.request("GET", "/healthz").body == b"ok\n"
+    assert host.request("GET", "/readyz").body == b"ready\n"
+    assert host.request("GET", "/").json["name"] == "Roost"
+    metrics = host.request("GET", "/metrics")
+    assert metrics.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    sample = re.compile(r'[a-z_]+(\{([a-z_]+="[^"]*",?)*\})? ([0-9.e+-]+|\+Inf)')
+    for line in metrics.body.decode().splitlines():
+        assert line.startswith("#") or sample.fullmatch(line), line
+    report = host.request("GET", "/roost/v1/host").json
+    assert report["Sandbox"]["Mode"] == "bubblewrap" and all(check["Ok"] for check in report["Checks"])
+
+
 # MARK: web pages
 
 @pytest.mark.parametrize("fields", [
@@ -323,7 +396,7 @@ SHAPES = {
     "chunked and blanks": post("Transfer-Encoding : chunked", "0\r\n\r\n" + SMUGGLED),
     "chunked twice": post("Transfer-Encoding: chunked, chunked", "0\r\n\r\n" + SMUGGLED),
     "a folded field": post("X: y\r\n Transfer-Encoding: chunked", "0\r\n\r\n" + SMUGGLED),
-    "chunked on HTTP/1.0": post("Transfer-Encoding: chunked", "0\r\n\r\n" + SMUGGLED).replace("HTTP/1.1", "HTTP/1.0", 1),
+    "chunked on HTTP/1.0": post("Transfer-Encoding: chunked", "0\r\n\r\n" + SMUGGLED).replace("1.1", "1.0", 1),
     "a bad chunk size": post("Transfer-Encoding: chunked", "0x2\r\n{}\r\n0\r\n\r\n" + SMUGGLED),
     "a chunk longer than its size": post("Transfer-Encoding: chunked", "1\r\n{}\r\n0\r\n\r\n" + SMUGGLED),
     "a bare LF in the chunks": post("Transfer-Encoding: chunked", "2\n{}\r\n0\r\n\r\n" + SMUGGLED),
@@ -431,12 +504,24 @@ def test_clients_that_vanish_leave_nothing(host):
     assert not [path for path in uploads if path.read_bytes()[:100] == b"x" * 100]
 
 
+COUNTER = """
+import time
+
+runs = 0
+
+def handler(event, context):
+    global runs
+    runs += 1
+    time.sleep(event)
+    return runs
+"""
+
+
 def test_a_client_that_leaves_does_not_stop_the_function(host):
     client = host.client()
     client.create_function(
         FunctionName="slow", Role=ROLE, Runtime="python3", Handler="function.handler", Timeout=20,
-        Code={"ZipFile": make_zip({"function.py": "import time\n\nruns = 0\n\ndef handler(event, context):\n    global runs\n"
-                                                  "    runs += 1\n    time.sleep(event)\n    return runs\n"})})
+        Code={"ZipFile": make_zip({"function.py": COUNTER})})
     client.put_function_concurrency(FunctionName="slow", ReservedConcurrentExecutions=1)
     assert client.invoke(FunctionName="slow", Payload=b"0")["Payload"].read() == b"1"
     with host.raw() as raw:
@@ -466,11 +551,12 @@ def test_a_client_that_reads_nothing_costs_one_answer(host):
 
 def random_request(chance):
     """A request that is well-formed HTTP, and otherwise anything."""
-    names = ["echo", "echo:live", "echo:1", "nowhere", ARN + "echo", "function:echo", "%00", "..", "a" * 300, "%E4%B8%96",
-             "$LATEST", "", "echo%2F", "live", "1", MISSING, "missing"]
+    names = ["echo", "echo:live", "echo:1", "nowhere", ARN + "echo", "function:echo", "%00", "..", "a" * 300,
+             "%E4%B8%96", "$LATEST", "", "echo%2F", "live", "1", MISSING, "missing"]
     parts = ["2015-03-31", "functions", "invocations", "aliases", "versions", "code", "configuration", "2025-12-01",
              "durable-executions", "history", "2017-10-31", "2019-09-30", "concurrency", "roost", "v1", "executions",
-             "events", "artifacts", "manifests", "logs", "workers", "host", "deployments", "rollback", "metrics", "healthz"]
+             "events", "artifacts", "manifests", "logs", "workers", "host", "deployments", "rollback", "metrics",
+             "healthz"]
     shapes = [
         ["2015-03-31", "functions"], ["2015-03-31", "functions", None], ["2015-03-31", "functions", None, "code"],
         ["2015-03-31", "functions", None, "configuration"], ["2015-03-31", "functions", None, "invocations"],
@@ -478,7 +564,8 @@ def random_request(chance):
         ["2015-03-31", "functions", None, "aliases", None], ["2017-10-31", "functions", None, "concurrency"],
         ["2025-12-01", "functions", None, "durable-executions"], ["2025-12-01", "durable-executions", None],
         ["2025-12-01", "durable-executions", None, "history"], ["roost", "v1", "artifacts", None],
-        ["roost", "v1", "manifests", None], ["roost", "v1", "deployments"], ["roost", "v1", "executions", None, "events"],
+        ["roost", "v1", "manifests", None], ["roost", "v1", "deployments"],
+        ["roost", "v1", "executions", None, "events"],
         ["roost", "v1", "functions", None, "versions"], ["roost", "v1", "functions", None, "logs"],
         ["roost", "v1", "functions", None, "aliases", None, "rollback"],
     ]
@@ -489,13 +576,15 @@ def random_request(chance):
     method = chance.choice(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
     if method == "DELETE" and len(segments) == 3:
         method = "GET"  # the function is still needed
-    keys = ["Qualifier", "Marker", "MaxItems", "FunctionVersion", "Statuses", "lines", "ReverseOrder", "after", "%00", ""]
+    keys = ["Qualifier", "Marker", "MaxItems", "FunctionVersion", "Statuses", "lines", "ReverseOrder", "after", "%00",
+            ""]
     values = ["", "1", "live", "ALL", "-1", "true", "%FF", "%00", "9" * 30, "MTIz", "x" * 200, "a=b"]
     query = "&".join(f"{chance.choice(keys)}={chance.choice(values)}" for _ in range(chance.randrange(3)))
     if "concurrency" in segments and method == "PUT":
         query = ""
     value = chance.choice([
-        1, -1, 1.5, "", "x", "1", "live", None, True, [], {}, {"a": 1}, "\ud800", "世界", 1 << 70, "x" * 300, "$LATEST", ["x"]])
+        1, -1, 1.5, "", "x", "1", "live", None, True, [], {}, {"a": 1}, "\ud800", "世界", 1 << 70, "x" * 300, "$LATEST",
+        ["x"]])
     fields = ["FunctionName", "Role", "Code", "Runtime", "Handler", "Timeout", "MemorySize", "Environment", "Publish",
               "ZipFile", "Name", "FunctionVersion", "RoutingConfig", "Description", "RevisionId", "Manifest", "Package",
               "Model", "Digests", "Why", "CodeSha256", "DryRun", "Architectures", "Layers", "Unknown"]
@@ -511,7 +600,8 @@ def random_request(chance):
                                "X-Amz-Durable-Execution-Name", "X-Amzn-Trace-Id", "Expect", "Connection", "Accept",
                                "X-Amz-Tenant-Id", "Authorization", "amz-sdk-invocation-id"], chance.randrange(4)):
         headers[name] = chance.choice([
-            "", "Event", "DryRun", "Tail", "e30=", "100-continue", "close", "x" * 500, "\xff\xfe", "Root=1-x", "a b", "0"])
+            "", "Event", "DryRun", "Tail", "e30=", "100-continue", "close", "x" * 500, "\xff\xfe", "Root=1-x", "a b",
+            "0"])
     if chance.random() < 0.3 and headers.get("Expect") != "100-continue":
         headers.pop("Content-Length")
         headers["Transfer-Encoding"] = "chunked"
