@@ -22,7 +22,9 @@ extension Dispatcher: WorkerOwner {
 
     package func workerIsEnding(_ worker: any Worker) {
         let id = WorkerID(worker.id)
-        if let live = workers[id] { markEnding(id, live) }
+        // One that was never ready takes no invocations anyway. Its exit tells the scheduler that its init failed; told
+        // before that it is ending, the scheduler would start another at once.
+        if let live = workers[id], live.readyAt != nil { markEnding(id, live) }
     }
 
     package func worker(_ worker: any Worker, exited exit: WorkerExit) {
@@ -32,8 +34,7 @@ extension Dispatcher: WorkerOwner {
         if live.initError != nil {
             reason = .initFailed
         } else if live.isEnding {
-            // Ended by itself before it was ready: that is a failed init, whoever noticed first.
-            reason = live.readyAt == nil && !live.wasStopped ? .initFailed : .stopped
+            reason = .stopped
         } else {
             reason = .crashed
         }
@@ -44,6 +45,7 @@ extension Dispatcher: WorkerOwner {
         event { $0.workerExited(id, reason: reason, at: $1, into: &$2) }
         initFailures[id] = nil
         if let held = live.held { complete(held.invocation, held.outcome) }
+        live.onExit?()
     }
 
     package func worker(_ worker: any Worker, progressed slot: Int, _ report: [UInt8]) {

@@ -21,11 +21,11 @@ package final class Dispatcher {
         var initLog = LogTail()
         /// No more invocations go to it.
         var isEnding = false
-        /// We told it to stop while nothing ran on it.
-        var wasStopped = false
         var running: [Invocation?]
         /// A training's outcome, until its worker is gone.
         var held: (invocation: Invocation, outcome: InvocationOutcome)?
+        /// Called when it is gone.
+        var onExit: (() -> Void)?
 
         init(pool: PoolID, slots: Int, startedAt: Instant) {
             self.pool = pool
@@ -145,11 +145,19 @@ package final class Dispatcher {
     }
 
     /// Forgets an execution that waits, or ends the worker that runs it. An outcome that still comes is dropped.
-    func stop(_ execution: Execution.ID, grace: Interval) {
+    ///
+    /// - Parameter onGone: called when nothing runs for it any more, perhaps before this returns.
+    func stop(_ execution: Execution.ID, grace: Interval, onGone: @escaping () -> Void = {}) {
         if let invocation = queued.values.first(where: { $0.execution == execution }) {
             queued[invocation.id] = nil
             completions[invocation.id] = nil
+            // A training's worker may be starting already, and ends now that it has nothing to wait for.
+            let starting = workers.values.first {
+                $0.pool == invocation.pool && pools.entries[$0.pool]?.training != nil
+            }
+            starting?.onExit = onGone
             event { $0.invocationCancelled(invocation.id, at: $1, into: &$2) }
+            if starting == nil { onGone() }
             return
         }
         for (id, live) in workers {
@@ -158,10 +166,13 @@ package final class Dispatcher {
             }
             completions[invocation.id] = nil
             // A worker that others share finishes for them; this one's answer is dropped.
-            guard live.running.count == 1 else { return }
+            guard live.running.count == 1 else { break }
+            live.onExit = onGone
             markEnding(id, live)
             live.worker?.stop(grace: grace)
+            return
         }
+        onGone()
     }
 
     private func addPool(for route: Catalog.Route) -> PoolID {
@@ -240,7 +251,6 @@ package final class Dispatcher {
             for invocation in actions[batch] { dispatch(invocation, to: slot) }
         case .stop(let worker, _):
             workers[worker]?.isEnding = true
-            workers[worker]?.wasStopped = true
             workers[worker]?.worker?.stop(grace: Self.idleStopGrace)
         case .refuse(let invocation, let refusal): refuse(invocation, refusal)
         case .wake(let instant): wakeTimer?.start(at: instant)

@@ -66,6 +66,8 @@ package final class Executions {
     /// Those that wait for their time.
     private var delayed: [(at: Timestamp, id: Execution.ID)] = []
     private var inWindow = 0
+    /// A task takes from `waiting`.
+    private var isStarting = false
     private var delayTimer: LoopTimer?
     private var progressTimer: LoopTimer?
     private var isShuttingDown = false
@@ -228,18 +230,31 @@ package final class Executions {
     }
 
     func startWaiting() {
+        guard !isStarting else { return }
+        isStarting = true
+        loop.spawn { await self.startAll() }
+    }
+
+    /// One after the other, because each is read from the registry first: so they keep their order.
+    private func startAll() async {
+        while let execution = takeWaiting() { await start(execution) }
+        isStarting = false
+    }
+
+    private func takeWaiting() -> Live? {
         while !isShuttingDown, inWindow < settings.windowMax, waitingStart < waiting.count {
             let id = waiting[waitingStart]
             waitingStart += 1
+            if waitingStart > 1024, waitingStart * 2 > waiting.count {
+                waiting.removeFirst(waitingStart)
+                waitingStart = 0
+            }
             guard let execution = live[id], !execution.isRunning, !execution.isEnding else { continue }
             execution.isRunning = true
             inWindow += 1
-            loop.spawn { await self.start(execution) }
+            return execution
         }
-        if waitingStart > 1024, waitingStart * 2 > waiting.count {
-            waiting.removeFirst(waitingStart)
-            waitingStart = 0
-        }
+        return nil
     }
 
     private func start(_ execution: Live) async {
@@ -328,9 +343,11 @@ package final class Executions {
         }
         execution.head = head
         live[id] = nil
-        dispatcher.stop(id, grace: settings.stopGrace)
+        // Its worker may still write a checkpoint.
+        dispatcher.stop(id, grace: settings.stopGrace) { [unowned self] in
+            loop.spawn { await self.placement.discardScratch(of: id) }
+        }
         leaveWindow(execution)
-        loop.spawn { await self.placement.discardScratch(of: id) }
         return now
     }
 

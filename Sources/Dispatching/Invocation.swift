@@ -72,6 +72,9 @@ final class Invocation: AnswerSink {
 
     func begin(_ head: AnswerHead) {
         self.head = head
+        // What came before was half an answer.
+        body = []
+        isTooLarge = false
         if let length = head.contentLength {
             if length > responseBytesMax { isTooLarge = true } else { body.reserveCapacity(length) }
         }

@@ -348,6 +348,7 @@ package final class HTTPConnection {
         exchangeNumber &+= 1
         input = .complete
         respondToRefusal(refusal)
+        delegate?.headRefused(self, refusal)
     }
 
     /// Gives an exchange up whose request turned out unacceptable.

@@ -11,6 +11,8 @@ package protocol HTTPConnectionDelegate: AnyObject {
     /// The exchange breaks off. For `.refused` the delegate may still answer, in this call only; if it does not, and no
     /// answer was begun, the connection answers for it.
     func requestAborted(_ connection: HTTPConnection, _ reason: HTTPAbort)
+    /// A head was not acceptable, and the connection has answered so. No request was begun.
+    func headRefused(_ connection: HTTPConnection, _ refusal: HTTPRefusal)
     /// The last call. The connection is closed already.
     func connectionClosed(_ connection: HTTPConnection)
 }
@@ -18,6 +20,7 @@ package protocol HTTPConnectionDelegate: AnyObject {
 extension HTTPConnectionDelegate {
     package func requestBodyReceived(_ connection: HTTPConnection, _ bytes: UnsafeRawBufferPointer) {}
     package func requestAborted(_ connection: HTTPConnection, _ reason: HTTPAbort) {}
+    package func headRefused(_ connection: HTTPConnection, _ refusal: HTTPRefusal) {}
     package func connectionClosed(_ connection: HTTPConnection) {}
 }
 

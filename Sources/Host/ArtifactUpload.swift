@@ -69,7 +69,7 @@ final class ArtifactUpload {
             try await writeAll()
         } catch {
             await discard()
-            answer(error.response)
+            exchange.respond(error.response)
         }
         isWriting = false
     }
@@ -92,10 +92,10 @@ final class ArtifactUpload {
         switch state {
         case .open(let upload):
             state = .over
-            answer(await roost.finishUpload(upload, digest))
+            exchange.respond(await roost.finishUpload(upload, digest))
         case .present(let response):
             state = .over
-            answer(response)
+            exchange.respond(response)
         case .new, .over:
             break
         }
@@ -106,13 +106,5 @@ final class ArtifactUpload {
         let last = state
         state = .over
         if case .open(let upload) = last { await roost.abort(upload) }
-    }
-
-    private func answer(_ response: WireResponse) {
-        exchange.respond(response.status, body: response.body) { headers in
-            for (name, value) in response.headers { headers.add(name: name, value: value) }
-            headers.add("Content-Type", "application/json")
-            headers.add("x-amzn-RequestId", UniqueID.random())
-        }
     }
 }

@@ -66,7 +66,7 @@ final class FrontDoor: HTTPConnectionDelegate {
             let message =
                 "This host has no access keys: it answers requests to a loopback address that no web page sent. "
                 + "Send no Origin header, and a Host of 127.0.0.1, [::1] or localhost."
-            return send(WireError(.accessDenied, message).response, on: connection.exchange)
+            return connection.exchange.respond(WireError(.accessDenied, message).response)
         }
         let path = request.pathSegments
         if request.method == .post, path.count == 4, path[3] == "invocations", path[0] == "2015-03-31",
@@ -77,7 +77,7 @@ final class FrontDoor: HTTPConnectionDelegate {
         do throws(WireError) {
             try begin(connection, path.texts)
         } catch {
-            send(error.response, on: connection.exchange)
+            connection.exchange.respond(error.response)
         }
     }
 
@@ -93,7 +93,7 @@ final class FrontDoor: HTTPConnectionDelegate {
             connection.collectsBody = true
             connection.userInfo = ArrivingInvocation(plan)
         } catch {
-            send(error.response, on: connection.exchange)
+            connection.exchange.respond(error.response)
         }
     }
 
@@ -111,7 +111,7 @@ final class FrontDoor: HTTPConnectionDelegate {
                 let text = self.dispatcher.metrics.text(self.dispatcher.pools(at: self.loop.now))
                 return self.plain(text, type: "text/plain; version=0.0.4; charset=utf-8")
             }
-        case "", nil:
+        case "" where segments.count == 1, nil:
             try answer(connection, method) { self.welcome }
         case "roost":
             try beginRoost(connection, method, segments)
@@ -143,7 +143,7 @@ final class FrontDoor: HTTPConnectionDelegate {
         _ connection: HTTPConnection, _ segments: [String], _ operation: AnyOperation, tooLarge: WireError
     ) {
         if let length = connection.request.contentLength, length > connection.bodyBytesMax {
-            return send(tooLarge.response, on: connection.exchange)
+            return connection.exchange.respond(tooLarge.response)
         }
         connection.collectsBody = true
         connection.userInfo = ArrivingRequest(segments: segments, tooLarge: tooLarge, operation: operation)
@@ -180,9 +180,9 @@ final class FrontDoor: HTTPConnectionDelegate {
         case let upload as ArtifactUpload:
             upload.abort()
         case let invocation as ArrivingInvocation where reason == .refused(.bodyTooLarge):
-            send(invocation.plan.tooLarge(connection.bodyBytesMax + 1).response, on: connection.exchange)
+            connection.exchange.respond(invocation.plan.tooLarge(connection.bodyBytesMax + 1).response)
         case let arriving as ArrivingRequest where reason == .refused(.bodyTooLarge):
-            send(arriving.tooLarge.response, on: connection.exchange)
+            connection.exchange.respond(arriving.tooLarge.response)
         case let log as LogAnswer:
             log.stop()
         default:
@@ -192,8 +192,8 @@ final class FrontDoor: HTTPConnectionDelegate {
 
     private func perform(_ operation: AnyOperation, _ request: WireRequest, _ exchange: HTTPExchange) async {
         switch operation {
-        case .lambda(let operation): send(await lambda.perform(operation, request), on: exchange)
-        case .roost(let operation): send(await roost.perform(operation, request), on: exchange)
+        case .lambda(let operation): exchange.respond(await lambda.perform(operation, request))
+        case .roost(let operation): exchange.respond(await roost.perform(operation, request))
         }
     }
 
@@ -218,23 +218,23 @@ final class FrontDoor: HTTPConnectionDelegate {
         if !payload.isEmpty, invocation.fault == nil {
             do throws(JSONSyntaxError) { try invocation.scanner.finish() } catch { invocation.fault = error }
         }
-        if let fault = invocation.fault { return send(plan.notJSON(fault).response, on: exchange) }
-        if let refusal = plan.lateRefusal { return send(refusal.response, on: exchange) }
+        if let fault = invocation.fault { return exchange.respond(plan.notJSON(fault).response) }
+        if let refusal = plan.lateRefusal { return exchange.respond(refusal.response) }
         switch plan.kind {
         case .dryRun:
-            send(lambda.dryRunResponse(), on: exchange)
+            exchange.respond(lambda.dryRunResponse())
         case .event:
             loop.spawn { await self.accept(plan, payload, exchange) }
         case .requestResponse:
             let id = UniqueID.random()
-            dispatcher.invoke(plan.request(id: id, payload: payload)) { [self] outcome in
-                send(lambda.response(to: outcome, plan), on: exchange, requestID: id)
+            dispatcher.invoke(plan.request(id: id, payload: payload)) { [lambda] outcome in
+                exchange.respond(lambda.response(to: outcome, plan), requestID: id)
             }
         }
     }
 
     private func accept(_ plan: InvokePlan, _ payload: [UInt8], _ exchange: HTTPExchange) async {
-        send(await lambda.acceptEvent(plan, payload: payload), on: exchange)
+        exchange.respond(await lambda.acceptEvent(plan, payload: payload))
     }
 
     // MARK: - Answers
@@ -246,7 +246,7 @@ final class FrontDoor: HTTPConnectionDelegate {
             throw WireError(
                 .unknownOperation, "The path takes no \(method).", status: 405, allow: ["GET", "HEAD"])
         }
-        send(make(), on: connection.exchange)
+        connection.exchange.respond(make())
     }
 
     private func plain(_ text: String, status: Int = 200, type: String = "text/plain; charset=utf-8") -> WireResponse {
@@ -260,9 +260,12 @@ final class FrontDoor: HTTPConnectionDelegate {
             "documentation": "README.md and docs/ of the project; `roost --help`",
         ])
     }
+}
 
-    private func send(_ response: WireResponse, on exchange: HTTPExchange, requestID: String? = nil) {
-        exchange.respond(response.status, body: response.body) { headers in
+extension HTTPExchange {
+    /// Sends a whole answer, with the fields that every answer of ours has.
+    func respond(_ response: WireResponse, requestID: String? = nil) {
+        respond(response.status, body: response.body) { headers in
             var hasType = false
             var hasRequestID = false
             for (name, value) in response.headers {

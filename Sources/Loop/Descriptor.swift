@@ -55,5 +55,17 @@ package struct ProcessDescriptor {
         if status != UV_ESRCH.rawValue { try UVError.check(status, "pidfd_send_signal") }
     }
 
+    /// Its number on this machine, from the kernel's memory; `nil` once it is gone.
+    package var processIdentifier: Int? {
+        let file = open("/proc/self/fdinfo/\(descriptor)", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { Descriptor.close(file) }
+        var bytes = [UInt8](repeating: 0, count: 512)
+        let count = read(file, &bytes, bytes.count)
+        let lines = String(decoding: bytes[..<max(0, count)], as: UTF8.self).split(separator: "\n")
+        let line = lines.first { $0.hasPrefix("Pid:") }
+        return line.flatMap { Int($0.dropFirst(4).drop { $0 == "\t" || $0 == " " }) }.flatMap { $0 > 0 ? $0 : nil }
+    }
+
     package func close() { Descriptor.close(descriptor) }
 }

@@ -59,13 +59,16 @@ package final class LocalPlacement: Placement {
     package func collectOutput(of execution: Execution.ID) async throws(OutputError) -> Digest {
         let artifacts = artifacts
         let path = scratchPath(execution) + "/output"
+        let folder: ArtifactStore.StoredFolder
         do {
-            return try await loop.offload { try artifacts.storeFolder(at: path).manifest }
-        } catch ArtifactError.empty {
-            throw OutputError(description: "the training left no file in ROOST_OUTPUT_DIR")
+            folder = try await loop.offload { try artifacts.storeFolder(at: path) }
         } catch {
             throw OutputError(description: "the training's output cannot be stored: \(error)")
         }
+        guard folder.filesCount > 0 else {
+            throw OutputError(description: "the training left no file in ROOST_OUTPUT_DIR")
+        }
+        return folder.manifest
     }
 
     package func discardScratch(of execution: Execution.ID) async {

@@ -10,8 +10,8 @@ extension LocalWorker: HTTPConnectionDelegate {
         case answer(slot: Int)
         case initError
         case progress(slot: Int)
-        /// Refused already; the rest is read past.
-        case nothing
+        /// An answer that is too long: the rest is read past, so that the connection can go on.
+        case tooLong(slot: Int)
     }
 
     private static let errorBytesMax = 1 << 20
@@ -51,11 +51,7 @@ extension LocalWorker: HTTPConnectionDelegate {
         guard case .answer(let slot) = receiving[ObjectIdentifier(connection)],
             let invocation = slots[slot].invocation, slots[slot].isAnswering
         else { return }
-        if !invocation.sink.receive(bytes) {
-            receiving[ObjectIdentifier(connection)] = .nothing
-            finishAnswer(slot, invocation)
-            refuse(connection, 413, "RequestEntityTooLarge", "The response is too large")
-        }
+        if !invocation.sink.receive(bytes) { receiving[ObjectIdentifier(connection)] = .tooLong(slot: slot) }
     }
 
     func requestEnded(_ connection: HTTPConnection) {
@@ -66,6 +62,9 @@ extension LocalWorker: HTTPConnectionDelegate {
             }
             finishAnswer(slot, invocation)
             accept(connection)
+        case .tooLong(let slot):
+            if let invocation = slots[slot].invocation, slots[slot].isAnswering { finishAnswer(slot, invocation) }
+            refuse(connection, 413, "RequestEntityTooLarge", "The response is too large")
         case .initError:
             let error = connection.takeBody()
             readLog()
@@ -78,22 +77,25 @@ extension LocalWorker: HTTPConnectionDelegate {
             }
             if slots[slot].invocation != nil { owner.worker(self, progressed: slot, report) }
             accept(connection)
-        case .nothing, nil:
+        case nil:
             break
         }
     }
 
     func requestAborted(_ connection: HTTPConnection, _ reason: HTTPAbort) {
-        if case .answer(let slot) = receiving[ObjectIdentifier(connection)] {
-            // Half an answer is none: the process has died, or the worker is lost.
-            slots[slot].isAnswering = false
-            if case .refused(let refusal) = reason {
-                kill(.protocolViolation("the worker's answer is malformed: \(refusal.rawValue)"))
-            }
-        } else if case .refused(let refusal) = reason {
-            kill(.protocolViolation("the worker's request is malformed: \(refusal.rawValue)"))
+        switch receiving[ObjectIdentifier(connection)] {
+        // Half an answer is none: the process has died, or the worker makes another attempt.
+        case .answer(let slot), .tooLong(let slot): slots[slot].isAnswering = false
+        case .initError, .progress, nil: break
         }
         forget(connection)
+        if case .refused(let refusal) = reason { malformed(refusal) }
+    }
+
+    func headRefused(_ connection: HTTPConnection, _ refusal: HTTPRefusal) { malformed(refusal) }
+
+    private func malformed(_ refusal: HTTPRefusal) {
+        kill(.protocolViolation("the worker's request is malformed: \(refusal.rawValue)"))
     }
 
     func connectionClosed(_ connection: HTTPConnection) {

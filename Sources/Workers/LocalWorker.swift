@@ -1,5 +1,6 @@
 internal import Domain
 internal import HTTP
+internal import JSON
 internal import Loop
 
 /// A worker process of this machine, from the preparation of its files to the end of its log. Lives on the loop.
@@ -226,10 +227,15 @@ final class LocalWorker: Worker {
 
     private func initTimedOut(_ limitSeconds: Int) {
         guard !isReady else { return }
-        let message = "Init timed out after \(limitSeconds).00 seconds"
-        owner.worker(
-            self, failedInit: Array(#"{"errorType":"Sandbox.Timedout","errorMessage":"\#(message)"}"#.utf8))
+        initFailed("Sandbox.Timedout", "Init timed out after \(limitSeconds).00 seconds")
         kill(.timedOut(limitSeconds: Double(limitSeconds)))
+    }
+
+    /// What those who wait for the worker are told.
+    private func initFailed(_ type: String, _ message: String) {
+        owner.worker(
+            self,
+            failedInit: (["errorType": .string(type), "errorMessage": .string(message)] as JSONValue).encoded())
     }
 
     func becameReady() {
@@ -303,6 +309,7 @@ final class LocalWorker: Worker {
             ended(.code(0))
         case .running:
             beginEnding(failure)
+            if !isReady, case .protocolViolation(let text) = failure { initFailed("Runtime.ProtocolViolation", text) }
             owner.workerIsEnding(self)
             terminate()
         case .ending:
@@ -386,5 +393,6 @@ final class LocalWorker: Worker {
         owner.worker(self, exited: exit)
     }
 
-    var processIdentifier: Int? { process?.processIdentifier }
+    /// The worker's own, not the sandbox's around it.
+    var processIdentifier: Int? { worker?.processIdentifier ?? process?.processIdentifier }
 }
