@@ -377,9 +377,17 @@ class RoostHost:
         return [worker for pool in self.pools(name) for worker in pool["Workers"] if state in (None, worker["State"])]
 
     def sandbox_processes(self, name):
-        """All processes of the function's workers, from the process table."""
-        outer = [worker["ProcessId"] for worker in self.workers(name) if worker["ProcessId"]]
-        return set(outer).union(*(descendants(pid) for pid in outer))
+        """All processes of the function's sandboxes, from the process table: each is one child of the host's, and all
+        below it."""
+        table = process_table()
+        sandboxes = set()
+        for worker in self.workers(name):
+            pid = worker["ProcessId"]
+            while pid in table and table[pid][0] != self.pid:
+                pid = table[pid][0]
+            if pid in table:
+                sandboxes.add(pid)
+        return sandboxes.union(*(descendants(pid) for pid in sandboxes))
 
     def worker_pids(self, name):
         """The functions' own processes, as this machine numbers them: neither bubblewrap's nor the launcher's."""

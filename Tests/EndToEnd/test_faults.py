@@ -345,6 +345,40 @@ def test_an_answer_that_is_too_large_is_refused_and_the_worker_lives_on(host):
     assert host.worker_pids("large") == pids
 
 
+# MARK: - clients that go away
+
+def test_a_client_that_goes_away_costs_nothing_but_its_own_call(host):
+    import socket
+
+    host.create("abandoned", SLEEPER, reserved=1)
+    assert works(host, "abandoned")
+    descriptors = host.descriptors()
+    request = (b"POST /2015-03-31/functions/abandoned/invocations HTTP/1.1\r\nHost: localhost\r\n"
+               b"Content-Length: 16\r\n\r\n" + b'{"seconds": 0.3}')
+    for part in (request, request[:40], request[:-3]):
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", host.port)) as client:
+                client.sendall(part)
+    until(lambda: not any(pool["Queued"] or pool["Running"] for pool in host.pools("abandoned")), 10, "the end of the calls")
+    assert works(host, "abandoned")
+    until(lambda: host.descriptors() <= descriptors, 3, "the end of the connections")
+
+
+def test_a_client_that_does_not_read_its_answer_holds_up_nobody(host):
+    import socket
+
+    host.create("wide", "def handler(event, context): return 'x' * 5_000_000\n", reserved=1)
+    assert works(host, "wide")
+    request = b"POST /2015-03-31/functions/wide/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+    clients = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(4)]
+    for client in clients:
+        client.sendall(request)
+    assert works(host, "wide")
+    for client in clients:
+        client.close()
+    assert works(host, "wide")
+
+
 # MARK: - the end of the host
 
 def test_no_worker_outlives_a_host_that_was_killed(tmp_path):

@@ -205,6 +205,14 @@ def test_each_worker_has_a_temporary_directory_of_its_own(host):
     assert seen["files"] == ["second"] and not seen["there"]["/tmp/first"]
 
 
+def test_a_function_with_network_reaches_the_host_and_finds_its_api(host):
+    host.create("online", LOOK, environment={"ROOST_NETWORK": "true"})
+    seen = host.invoke("online", {"paths": [], "port": host.port, "name": "a"}).json
+    assert seen["host"] == "connected"
+    assert seen["environment"]["AWS_ENDPOINT_URL_LAMBDA"] == host.endpoint
+    assert seen["uid"] != 0
+
+
 # MARK: - logs
 
 CHATTY = """

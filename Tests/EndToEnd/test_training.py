@@ -473,13 +473,24 @@ def test_sigterm_lets_a_training_save_and_the_next_start_resumes_it_without_a_re
         assert saved >= before
         host.start()
         execution = host.finished(identifier, 30)
-        assert execution["Status"] == "SUCCEEDED" and execution["PublishedVersion"] == 1
+        assert execution["Status"] == "SUCCEEDED"
         assert json.loads(execution["Result"])["metrics"]["startedAt"] == saved
         kinds = host.kinds(identifier)
         assert host.failures(identifier) == 0, "an attempt that the host cut off does not count"
         assert kinds.count("interrupted") == 1 and kinds.count("attemptStarted") == 2
-        assert host.finished(waiting)["PublishedVersion"] == 2
+        assert host.finished(waiting)["Status"] == "SUCCEEDED"
+        assert {execution["PublishedVersion"], host.execution(waiting)["PublishedVersion"]} == {1, 2}
         assert [line for line in host.log("paused-train") if line[4].startswith("told to stop")]
+
+
+def test_executions_are_taken_up_again_in_the_order_of_acceptance(tmp_path):
+    with RoostHost(tmp_path / "data", CONFIG) as host:
+        create_model(host, "ordered")
+        identifiers = [host.start_execution("ordered-train", {"steps": 10, "pause": 0.03})]
+        host.running(identifiers[0])
+        identifiers += [host.start_execution("ordered-train", {"steps": 1}) for _ in range(5)]
+        host.restart()
+        assert [host.finished(i)["PublishedVersion"] for i in identifiers] == [1, 2, 3, 4, 5, 6]
 
 
 def test_executions_that_wait_for_a_retry_or_a_worker_survive_the_host(tmp_path):
