@@ -147,7 +147,8 @@ class RoostHost:
     Leaving the `with` block ends it with SIGTERM and asserts that it exited with 0, unless it was killed before.
     """
 
-    def __init__(self, data_dir, config=None, arguments=()):
+    def __init__(self, data_dir, config=None, arguments=(), user=None):
+        self.user = user  # a uid that root lends the host; None is whoever runs the tests
         self.data_dir = Path(data_dir)
         self.config = config
         self.arguments = list(arguments)
@@ -169,6 +170,10 @@ class RoostHost:
 
     def start(self):
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        identity = {}
+        if self.user is not None:
+            os.chown(self.data_dir, self.user, self.user)
+            identity = {"user": self.user, "group": self.user, "extra_groups": []}
         command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(self.data_dir), *self.arguments]
         if self.config is not None:
             path = self.data_dir.parent / (self.data_dir.name + ".json")
@@ -176,7 +181,8 @@ class RoostHost:
             command += ["--config", str(path)]
         self.errors = self.data_dir.parent / (self.data_dir.name + ".stderr")
         with open(self.errors, "ab") as errors:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, **identity)
         line = self.process.stdout.readline()
         if not line.startswith("roost: listening on http://"):
             code = self.process.wait(10)
@@ -377,9 +383,17 @@ class RoostHost:
         return [worker for pool in self.pools(name) for worker in pool["Workers"] if state in (None, worker["State"])]
 
     def sandbox_processes(self, name):
-        """All processes of the function's workers, from the process table."""
-        outer = [worker["ProcessId"] for worker in self.workers(name) if worker["ProcessId"]]
-        return set(outer).union(*(descendants(pid) for pid in outer))
+        """All processes of the function's sandboxes, from the process table: each is one child of the host's, and all
+        below it."""
+        table = process_table()
+        sandboxes = set()
+        for worker in self.workers(name):
+            pid = worker["ProcessId"]
+            while pid in table and table[pid][0] != self.pid:
+                pid = table[pid][0]
+            if pid in table:
+                sandboxes.add(pid)
+        return sandboxes.union(*(descendants(pid) for pid in sandboxes))
 
     def worker_pids(self, name):
         """The functions' own processes, as this machine numbers them: neither bubblewrap's nor the launcher's."""

@@ -345,6 +345,40 @@ def test_an_answer_that_is_too_large_is_refused_and_the_worker_lives_on(host):
     assert host.worker_pids("large") == pids
 
 
+# MARK: - clients that go away
+
+def test_a_client_that_goes_away_costs_nothing_but_its_own_call(host):
+    import socket
+
+    host.create("abandoned", SLEEPER, reserved=1)
+    assert works(host, "abandoned")
+    descriptors = host.descriptors()
+    request = (b"POST /2015-03-31/functions/abandoned/invocations HTTP/1.1\r\nHost: localhost\r\n"
+               b"Content-Length: 16\r\n\r\n" + b'{"seconds": 0.3}')
+    for part in (request, request[:40], request[:-3]):
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", host.port)) as client:
+                client.sendall(part)
+    until(lambda: not any(pool["Queued"] or pool["Running"] for pool in host.pools("abandoned")), 10, "the end of the calls")
+    assert works(host, "abandoned")
+    until(lambda: host.descriptors() <= descriptors, 3, "the end of the connections")
+
+
+def test_a_client_that_does_not_read_its_answer_holds_up_nobody(host):
+    import socket
+
+    host.create("wide", "def handler(event, context): return 'x' * 5_000_000\n", reserved=1)
+    assert works(host, "wide")
+    request = b"POST /2015-03-31/functions/wide/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+    clients = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(4)]
+    for client in clients:
+        client.sendall(request)
+    assert works(host, "wide")
+    for client in clients:
+        client.close()
+    assert works(host, "wide")
+
+
 # MARK: - the end of the host
 
 def test_no_worker_outlives_a_host_that_was_killed(tmp_path):
@@ -391,3 +425,110 @@ def test_a_host_that_is_killed_at_any_moment_starts_again(tmp_path):
         assert [v["Version"] for v in host.versions(acknowledged[-1])] == ["1"]
         for identifier in executions:
             assert host.finished(identifier, 30)["Status"] == "SUCCEEDED"
+
+
+# MARK: - more ways to lose a worker
+
+@pytest.mark.parametrize("which", ["outer", "inner"])
+def test_the_end_of_the_sandbox_itself_is_the_end_of_the_worker(host, which):
+    name = f"sandbox-{which}"
+    host.create(name, SLEEPER, reserved=1)
+    assert works(host, name)
+    call = host.in_background(name, {"seconds": 30})
+    until(lambda: host.workers(name, "busy"), 5)
+    pids = host.sandbox_processes(name)
+    processes = Processes(pids)
+    outer = next(pid for pid in pids if pid in host.children())
+    inner = next(iter(descendants(outer) - descendants(max(host.worker_pids(name))) - set(host.worker_pids(name))))
+    os.kill({"outer": outer, "inner": inner}[which], signal.SIGKILL)
+    assert error(call.result(10))[0] == "Runtime.ExitError"
+    assert works(host, name)
+    until(lambda: not processes.left(), 3, "the end of what was in it")
+
+
+def test_a_worker_that_is_frozen_is_ended_when_its_time_is_over(host):
+    host.create("frozen", SLEEPER, timeout=1, reserved=1)
+    assert works(host, "frozen")
+    [pid] = host.worker_pids("frozen")
+    os.kill(pid, signal.SIGSTOP)
+    assert error(host.invoke("frozen"))[0] == "Sandbox.Timedout"
+    assert works(host, "frozen")
+    until(lambda: start_gone(pid), 3)
+
+
+def start_gone(pid):
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_a_function_that_closes_its_output_goes_on(host):
+    host.create("quiet", "import os\nos.close(1)\nos.close(2)\ndef handler(event, context): return 1\n", reserved=1)
+    for _ in range(3):
+        assert host.invoke("quiet").json == 1
+    assert len(host.worker_pids("quiet")) == 1
+
+
+def test_workers_that_die_all_the_time_under_load_fail_their_own_calls_only(host):
+    import random
+    import threading
+
+    host.create("chaos", SLEEPER, reserved=4)
+    assert works(host, "chaos")
+    descriptors = host.descriptors()
+    chosen = random.Random(7)
+    stop = threading.Event()
+    killed = 0
+
+    def kill():
+        nonlocal killed
+        while not stop.wait(0.05):
+            pids = host.worker_pids("chaos")
+            if pids:
+                try:
+                    os.kill(chosen.choice(pids), signal.SIGKILL)
+                    killed += 1
+                except ProcessLookupError:
+                    pass
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    answers = []
+    try:
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            answers += host.invoke_all("chaos", [{"seconds": 0.01}] * 12)
+    finally:
+        stop.set()
+        killer.join()
+    failed = [a for a in answers if a.function_error or a.status != 200]
+    print(f"{len(answers)} calls, {killed} kills, {len(failed)} failed")
+    assert killed > 10 and len(answers) > 100
+    for answer in failed:
+        # One that dies before its first `next` has failed to start.
+        assert answer.status == 429 or answer.json["errorType"] == "Runtime.ExitError", answer
+    assert len([a for a in failed if a.status == 200]) <= killed * 12
+    until(lambda: works(host, "chaos"), 10, "a call that works")
+    assert len(host.workers("chaos")) <= 4
+    until(lambda: host.descriptors() <= descriptors + 3 * 4, 3, "the end of the descriptors")
+    until(lambda: "Z" not in host.children().values(), 3)
+
+
+def test_a_host_under_a_path_with_odd_letters_works(tmp_path):
+    with RoostHost(tmp_path / "my däta's \"folder\"") as host:
+        host.create("odd", SLEEPER)
+        assert works(host, "odd")
+
+
+def test_a_small_memory_budget_is_kept_and_everybody_gets_a_turn(tmp_path):
+    with RoostHost(tmp_path / "data", {"memoryMegabytes": 256}) as host:
+        for number in range(4):
+            host.create(f"f{number}", SLEEPER, memory=128)
+        for turn in range(2):
+            for number in range(4):
+                assert works(host, f"f{number}")
+                assert sum(len(host.workers(f"f{n}", s)) for n in range(4) for s in ("idle", "busy", "starting")) <= 2
+        from concurrent.futures import ThreadPoolExecutor
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda n: host.invoke(f"f{n % 4}", {"seconds": 0.02}), range(64)))
+        assert {(a.status, a.function_error) for a in answers} == {(200, None)}
+        host.create("giant", SLEEPER, memory=512)
+        assert error(host.invoke("giant"))[0] == "Roost.MemoryLimit"

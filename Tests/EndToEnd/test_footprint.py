@@ -83,6 +83,14 @@ def test_a_host_that_has_worked_and_is_idle_again_is_small(host, record_property
     check_memory(host, record_property, "after 64 calls at once and 4 MB bodies")
 
 
+def test_the_memory_of_a_burst_of_large_bodies_is_given_back(tmp_path):
+    with RoostHost(tmp_path / "data") as host:
+        host.create("big", "def handler(event, context): return event\n", reserved=4)
+        answers = host.invoke_all("big", [{"text": "x" * 5_000_000}] * 24)
+        assert {(a.status, len(a.body)) for a in answers} == {(200, 5_000_012)}
+        until(lambda: memory(host.pid)["Anonymous"] < 15 * 1000 * 1000, 5, "the return of the memory")
+
+
 def test_a_client_that_sends_nothing_and_one_that_reads_nothing_cost_little(host):
     import socket
 

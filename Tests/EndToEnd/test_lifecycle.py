@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -205,6 +206,14 @@ def test_each_worker_has_a_temporary_directory_of_its_own(host):
     assert seen["files"] == ["second"] and not seen["there"]["/tmp/first"]
 
 
+def test_a_function_with_network_reaches_the_host_and_finds_its_api(host):
+    host.create("online", LOOK, environment={"ROOST_NETWORK": "true"})
+    seen = host.invoke("online", {"paths": [], "port": host.port, "name": "a"}).json
+    assert seen["host"] == "connected"
+    assert seen["environment"]["AWS_ENDPOINT_URL_LAMBDA"] == host.endpoint
+    assert seen["uid"] != 0
+
+
 # MARK: - logs
 
 CHATTY = """
@@ -402,6 +411,86 @@ def test_a_signal_during_the_start_of_a_worker_does_not_keep_the_host(tmp_path):
             assert answer.result(5).status in (429, 503)
         except (ConnectionError, OSError):
             pass
+
+
+def test_those_who_follow_a_log_or_send_half_a_request_do_not_keep_the_host(tmp_path):
+    with RoostHost(tmp_path / "data") as host:
+        host.create("followed", CHATTY)
+        host.invoke("followed", {"word": "x"})
+        clients = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(3)]
+        clients[0].sendall(b"GET /roost/v1/functions/followed/logs?follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"200" in clients[0].recv(1000)
+        clients[1].sendall(b"POST /2015-03-31/functions/followed/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Le")
+        clients[2].sendall(b"POST /2015-03-31/functions/followed/invocations HTTP/1.1\r\nHost: localhost\r\n"
+                           b"Content-Length: 100\r\n\r\n{")
+        begin = time.monotonic()
+        host.terminate()
+        assert host.exit_code() == 0
+        assert time.monotonic() - begin < 8, "they are not what a shutdown waits for"
+        for client in clients:
+            client.close()
+
+
+# MARK: - other ways to run a host
+
+ORDINARY = 12345  # a uid; no account of that number is needed
+
+
+@pytest.fixture(params=["ordinary user", "no sandbox"])
+def other(request):
+    """A host that is not root, and one without bubblewrap. Their workers must be able to reach the data directory."""
+    arguments, user = [], None
+    if request.param == "no sandbox":
+        arguments = ["--sandbox", "none"]
+    else:
+        if os.geteuid() != 0:
+            pytest.skip("only root can lend a host to another user; all other tests ran as an ordinary one")
+        readable = subprocess.run(["test", "-x", BINARY], user=ORDINARY, group=ORDINARY, extra_groups=[])
+        if readable.returncode != 0:
+            pytest.skip(f"{BINARY} is out of reach for an ordinary user here")
+        user = ORDINARY
+    with tempfile.TemporaryDirectory(prefix="roost-") as directory:
+        os.chmod(directory, 0o755)
+        with RoostHost(Path(directory) / "data", arguments=arguments, user=user) as host:
+            yield host
+
+
+def test_an_ordinary_user_and_no_sandbox_do_the_same(other):
+    host = other
+    host.create("plain", LOOK, reserved=2, timeout=1)
+    event = {"paths": [], "port": host.port, "name": "a"}
+    seen = host.invoke("plain", event).json
+    assert seen["uid"] != 0 and seen["status"]["NoNewPrivs"] == "1" and int(seen["status"]["CapEff"], 16) == 0
+    assert seen["environment"]["AWS_LAMBDA_FUNCTION_NAME"] == "plain"
+    host.create("plain-sleeper", SLEEPER, timeout=1, reserved=1)
+    assert host.invoke("plain-sleeper", {"seconds": 5}).json["errorType"] == "Sandbox.Timedout"
+    assert host.invoke("plain-sleeper").function_error is None
+    call = host.in_background("plain-sleeper", {"seconds": 0.9})
+    until(lambda: host.workers("plain-sleeper", "busy"), 5)
+    for pid in host.worker_pids("plain-sleeper"):
+        os.kill(pid, signal.SIGKILL)
+    assert call.result(5).json["errorMessage"].endswith("signal: killed")
+    files = {"m.py": """
+import os, pathlib
+def infer(event, context):
+    return (pathlib.Path(os.environ["ROOST_MODEL_DIR"]) / "x").read_text()
+def train(event, context):
+    (pathlib.Path(os.environ["ROOST_OUTPUT_DIR"]) / "x").write_text(
+        (pathlib.Path(os.environ["ROOST_CHANNEL_TRAIN"]) / "data").read_text())
+    return {}
+"""}
+    host.create("model", files=files, handler="m.infer")
+    host.create("model-train", files=files, handler="m.train", environment={"ROOST_TRAINS": "model"})
+    channel = host.upload({"data": b"seven"})
+    execution = host.finished(host.start_execution("model-train", {"roost": {"channels": {"train": channel}}}))
+    assert execution["Status"] == "SUCCEEDED", execution
+    assert host.invoke("model").json == "seven"
+    processes = Processes(descendants(host.pid))
+    assert len(processes) >= 2
+    host.kill9()
+    until(lambda: not processes.left(), 3, "the end of every worker")
+    host.start()
+    assert host.invoke("plain-sleeper").function_error is None
 
 
 def test_no_child_of_the_host_stays_a_zombie(host):

@@ -118,6 +118,29 @@ def test_deploy_alias_move_and_rollback_under_load_fail_no_call(host, record_pro
     assert latest
 
 
+def test_deploys_of_a_folder_and_moves_by_command_under_load_fail_no_call(host, tmp_path):
+    def write(number):
+        (tmp_path / "folder.py").write_text(source(number))
+    (tmp_path / "function.json").write_text(json.dumps({
+        "name": "folder", "runtime": "python3", "handler": "folder.handler", "memory": 128, "keepAlive": 1}))
+    write(1)
+    host.roost("deploy", tmp_path, "--publish")
+    host.roost("alias", "set", "folder", "live", "1")
+    path = f"{FUNCTIONS}/folder/invocations"
+    host.request("POST", f"{path}?Qualifier=live", {})
+    with Load(host.port, [f"{path}?Qualifier=live", path]) as load:
+        until(lambda: len(load.results) > 20, 10)
+        for number in (2, 3, 4):
+            write(number)
+            host.roost("deploy", tmp_path, "--publish")
+            host.roost("alias", "set", "folder", "live", str(number))
+            count = len(load.results)
+            until(lambda: len(load.results) > count + 60, 5)
+        host.roost("rollback", "folder", "live")
+        until(lambda: load.results[-1][0] == path or json.loads(load.results[-1][4])[0] == 3, 5, "the old version")
+    assert not load.failures(), (len(load.failures()), load.failures()[:5])
+
+
 def test_weights_split_the_traffic_and_their_removal_ends_the_split(host):
     host.create("split", source(1), publish=True)
     host.update_code("split", source(2), publish=True)

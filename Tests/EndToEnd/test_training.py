@@ -473,13 +473,24 @@ def test_sigterm_lets_a_training_save_and_the_next_start_resumes_it_without_a_re
         assert saved >= before
         host.start()
         execution = host.finished(identifier, 30)
-        assert execution["Status"] == "SUCCEEDED" and execution["PublishedVersion"] == 1
+        assert execution["Status"] == "SUCCEEDED"
         assert json.loads(execution["Result"])["metrics"]["startedAt"] == saved
         kinds = host.kinds(identifier)
         assert host.failures(identifier) == 0, "an attempt that the host cut off does not count"
         assert kinds.count("interrupted") == 1 and kinds.count("attemptStarted") == 2
-        assert host.finished(waiting)["PublishedVersion"] == 2
+        assert host.finished(waiting)["Status"] == "SUCCEEDED"
+        assert {execution["PublishedVersion"], host.execution(waiting)["PublishedVersion"]} == {1, 2}
         assert [line for line in host.log("paused-train") if line[4].startswith("told to stop")]
+
+
+def test_executions_are_taken_up_again_in_the_order_of_acceptance(tmp_path):
+    with RoostHost(tmp_path / "data", CONFIG) as host:
+        create_model(host, "ordered")
+        identifiers = [host.start_execution("ordered-train", {"steps": 10, "pause": 0.03})]
+        host.running(identifiers[0])
+        identifiers += [host.start_execution("ordered-train", {"steps": 1}) for _ in range(5)]
+        host.restart()
+        assert [host.finished(i)["PublishedVersion"] for i in identifiers] == [1, 2, 3, 4, 5, 6]
 
 
 def test_executions_that_wait_for_a_retry_or_a_worker_survive_the_host(tmp_path):
@@ -519,3 +530,68 @@ def test_an_execution_that_was_stopped_stays_stopped_after_a_restart(tmp_path):
         assert host.execution(identifier)["Status"] == "STOPPED"
         assert host.invoke("final", {"key": "next"}).json == {"key": "next"}
         assert calls(host, "final", "final") == 0
+
+
+def test_executions_of_a_function_that_is_deleted_end(host):
+    host.create("doomed", COUNTER, reserved=1, timeout=60)
+    running = host.start_execution("doomed", {"key": "running", "seconds": 0.5})
+    host.running(running)
+    waiting = [host.start_execution("doomed", {"key": "waiting"}) for _ in range(3)]
+    host.call("DELETE", f"{FUNCTIONS}/doomed")
+    assert host.finished(running)["Status"] in ("SUCCEEDED", "FAILED", "STOPPED")
+    for identifier in waiting:
+        assert host.finished(identifier)["Status"] in ("SUCCEEDED", "FAILED", "STOPPED")
+    # A new function of that name is another one.
+    host.create("doomed", COUNTER)
+    assert host.call("GET", "/roost/v1/executions?function=doomed")["Executions"] == []
+    assert host.finished(host.start_execution("doomed", {"key": "new"}))["Status"] == "SUCCEEDED"
+
+
+def test_an_execution_of_a_function_without_concurrency_fails_and_says_so(host):
+    host.create("shut", COUNTER, reserved=0)
+    execution = host.finished(host.start_execution("shut", {"key": "x"}))
+    assert execution["Status"] == "FAILED" and "concurrency" in execution["Error"]["ErrorMessage"]
+
+
+def test_an_execution_whose_function_cannot_start_is_retried_and_fails_with_the_init_error(host):
+    host.create("unstartable", "import no_such_module\n")
+    execution = host.finished(host.start_execution("unstartable", {}), 30)
+    assert execution["Status"] == "FAILED" and execution["Error"]["ErrorType"] == "Runtime.ImportModuleError"
+
+
+def test_a_flood_of_progress_is_survived(host):
+    create_model(host, "flooding")
+    identifier = host.start_execution("flooding-train", {"steps": 5000, "pause": 0, "saveEvery": 100000})
+    seconds = []
+    while host.execution(identifier)["Status"] in ("QUEUED", "RUNNING"):
+        begin = time.monotonic()
+        host.request("GET", "/healthz")
+        seconds.append(time.monotonic() - begin)
+    execution = host.finished(identifier)
+    assert execution["Status"] == "SUCCEEDED" and execution["Progress"]["step"] == 5000
+    assert max(seconds) < 0.5
+
+
+def test_a_hundred_executions_at_once_are_all_run_once(host):
+    host.create("batch", COUNTER, reserved=4)
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor(8) as pool:
+        started = list(pool.map(lambda n: host.start_execution("batch", {"key": n}), range(100)))
+    ended = [host.finished(i, 30) for i in started]
+    assert {e["Status"] for e in ended} == {"SUCCEEDED"}
+    assert [json.loads(e["Result"])["key"] for e in ended] == list(range(100))
+    until(lambda: sum(line[4].startswith("called ") for line in host.log("batch")) == 100, 3)
+
+
+def test_a_second_sigterm_and_sigint_end_the_host_with_0_too(tmp_path):
+    import signal
+
+    for numbers in ([signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]):
+        with RoostHost(tmp_path / "data", CONFIG) as host:
+            name = "f" + "".join(str(int(n)) for n in numbers)
+            host.create(name, SLEEPER)
+            host.in_background(name, {"seconds": 0.3})
+            until(lambda: host.workers(name, "busy"), 5)
+            for number in numbers:
+                host.process.send_signal(number)
+            assert host.exit_code() == 0
