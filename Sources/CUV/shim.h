@@ -2,6 +2,7 @@
 #define CUV_SHIM_H
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -9,6 +10,12 @@
 #include <uv.h>
 
 // What Swift cannot import: variadic system calls and the CMSG macros.
+
+/// glibc raises its threshold for mmapped blocks with the largest block that was freed, up to 32 MB, and keeps what is below
+/// it. A fixed threshold keeps that from happening. Returns 1 on success.
+static inline int cuv_fix_mmap_threshold(int bytes) {
+    return mallopt(M_MMAP_THRESHOLD, bytes) && mallopt(M_TRIM_THRESHOLD, 2 * bytes);
+}
 
 /// Sends a signal through a pidfd. Returns 0, or the negative error number.
 static inline int cuv_pidfd_send_signal(int pidfd, int signal) {

@@ -435,11 +435,13 @@ package final class HTTPConnection {
     func abandon() { tearDown() }
 
     func drain() {
-        if isExchangeOpen {
+        switch (input, isExchangeOpen) {
+        // A request that is here as a whole gets its answer; of one that is not, nothing was promised.
+        case (.complete, true):
             if case .none = answer { closesAfterAnswer = true }
-            return
+        case (.head, false) where stream.queuedByteCount > 0 || !out.isEmpty || isLingering: break
+        default: cutOff(.shutDown)
         }
-        if isIdle, buffered.isEmpty { tearDown() }
     }
 
     // MARK: Writing

@@ -42,7 +42,13 @@ package struct HostSettings: Sendable {
     /// Sets what a configuration file says. Unknown keys are refused.
     package mutating func read(_ file: [UInt8]) throws(Invalid) {
         do {
-            let reader = try JSONObjectReader(try JSONValue.parse(file), named: "the configuration")
+            let value: JSONValue
+            do throws(JSONParseError) {
+                value = try JSONValue.parse(file)
+            } catch {
+                throw Invalid(description: "this is no JSON: \(error)")
+            }
+            let reader = try JSONObjectReader(value, named: "the configuration")
             try read(reader)
             try reader.refuseUnknown()
         } catch let error as Invalid {

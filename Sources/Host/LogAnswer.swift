@@ -42,7 +42,8 @@ final class LogAnswer {
         exchange.connection.onDrain = { [weak self] in self?.drained() }
         isFull = !exchange.write(tail)
         guard query.follow else { return exchange.end() }
-        subscription = logs.follow(query.function) { [weak self] in self?.append($0) }
+        subscription = logs.follow(
+            query.function, { [weak self] in self?.append($0) }, onEnd: { [exchange] in exchange.end() })
     }
 
     func stop() {

@@ -90,6 +90,7 @@ package final class RoostHost {
     }
 
     private func run() {
+        ProcessMemory.giveBackLargeBlocks()
         // A client that goes away is an error of its own connection.
         signal(SIGPIPE, SIG_IGN)
         if settings.isDebugging {
@@ -206,7 +207,11 @@ package final class RoostHost {
             if waiting == 0 { stopped() }
         }
         if let server { server.drain(within: limit, completion: done) } else { done() }
-        if let dispatcher { dispatcher.shutDown(within: limit, completion: done) } else { done() }
+        guard let dispatcher else { return done() }
+        dispatcher.shutDown(within: limit) { [logs] in
+            logs.end()
+            done()
+        }
     }
 
     private func stopped() {

@@ -26,10 +26,24 @@ struct Serve: ParsableCommand {
     @Flag(help: "Say on standard error which callbacks hold the event loop for over 50 ms.")
     var debug = false
 
+    private func read(_ path: String, into settings: inout HostSettings) throws {
+        let text: [UInt8]
+        do throws(CommandError) {
+            text = try readFile(path)
+        } catch {
+            throw CommandError.usage(error.message ?? path)
+        }
+        do throws(HostSettings.Invalid) {
+            try settings.read(text)
+        } catch {
+            throw CommandError.usage("\(path): \(error)")
+        }
+    }
+
     func run() throws {
         var settings = HostSettings()
         do {
-            if let config { try settings.read(try readFile(config)) }
+            if let config { try read(config, into: &settings) }
             if let listen { try settings.setListen(listen) }
         } catch let error as HostSettings.Invalid {
             throw CommandError.usage(error.description)

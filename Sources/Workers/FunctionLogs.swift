@@ -45,10 +45,14 @@ package final class FunctionLogs {
     package final class Subscription {
         fileprivate let function: FunctionName
         fileprivate let onLine: (LogLine) -> Void
+        fileprivate let onEnd: () -> Void
 
-        fileprivate init(function: FunctionName, onLine: @escaping (LogLine) -> Void) {
+        fileprivate init(
+            function: FunctionName, onLine: @escaping (LogLine) -> Void, onEnd: @escaping () -> Void
+        ) {
             self.function = function
             self.onLine = onLine
+            self.onEnd = onEnd
         }
     }
 
@@ -83,10 +87,20 @@ package final class FunctionLogs {
         if pending[function]?.isWriting == false { write(function) }
     }
 
-    package func follow(_ function: FunctionName, _ onLine: @escaping (LogLine) -> Void) -> Subscription {
-        let subscription = Subscription(function: function, onLine: onLine)
+    /// - Parameter onEnd: called when the host ends and no more lines will come.
+    package func follow(
+        _ function: FunctionName, _ onLine: @escaping (LogLine) -> Void, onEnd: @escaping () -> Void = {}
+    ) -> Subscription {
+        let subscription = Subscription(function: function, onLine: onLine, onEnd: onEnd)
         subscriptions.append(subscription)
         return subscription
+    }
+
+    /// No more lines will come: tells all who follow.
+    package func end() {
+        let all = subscriptions
+        subscriptions = []
+        for subscription in all { subscription.onEnd() }
     }
 
     package func cancel(_ subscription: Subscription) {

@@ -254,7 +254,10 @@ final class LocalWorker: Worker {
         slots[index].deadlineMilliseconds =
             EventLoop.wallClock.millisecondsSince1970 + limit.nanoseconds / 1_000_000
         startTimer(of: index, limit)
-        if slots.count == 1 { lastRequest = invocation.requestID }
+        if slots.count == 1 {
+            endLine()
+            lastRequest = invocation.requestID
+        }
         deliver(index)
     }
 
@@ -280,8 +283,13 @@ final class LocalWorker: Worker {
         startTimer(of: index, Self.nextMax)
     }
 
-    /// Lines that came before the answer belong to it, even when the answer was read first.
-    func readLog() { output?.readAvailable() }
+    /// What came before the answer belongs to it, even when the answer was read first, and a line without end, too.
+    func readLog() {
+        output?.readAvailable()
+        if slots.count == 1 { endLine() }
+    }
+
+    private func endLine() { lines.finish { wrote($0) } }
 
     private func wrote(_ line: [UInt8]) {
         owner.worker(self, wrote: line, request: slots.count == 1 ? lastRequest : nil)
