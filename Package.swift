@@ -48,7 +48,9 @@ let package = Package(
         .target(name: "Scheduling", dependencies: ["Domain"], swiftSettings: strict),
         .target(
             name: "Workers", dependencies: ["Artifacts", "Domain", "HTTP", "JSON", "Loop"], swiftSettings: settings),
-        .target(name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"], swiftSettings: strict + testable),
+        .target(
+            name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"],
+            swiftSettings: strict + testable),
         .target(
             name: "Dispatching",
             dependencies: ["Artifacts", "Domain", "JSON", "Loop", "Management", "Registry", "Scheduling", "Workers"],

@@ -13,8 +13,8 @@ internal import Synchronization
 /// task of the loop's actor, so that between two `await`s it may use everything that lives on the loop.
 ///
 /// The loop is no `TaskExecutor`: under a task's executor preference even `@concurrent` code would run on it.
-// @unchecked Sendable: `raw`, `readBuffer` and the watchdog are used on the loop's thread only, which every handle
-// checks in debug builds; `inbox` has a mutex; the rest is immutable.
+// @unchecked Sendable: `raw`, `readBuffer` and the watchdog are used on the loop's thread only; `shared` has a mutex; the
+// rest is immutable.
 package final class EventLoop: SerialExecutor, @unchecked Sendable {
     let raw: UnsafeMutablePointer<uv_loop_t>
     /// Every stream reads into this one buffer; its bytes are valid until the read callback returns.
@@ -24,15 +24,19 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     private static let jobsPerTurnMax = 256
 
     private let wakeup: UnsafeMutablePointer<uv_async_t>
-    private let inbox = Mutex<[UnownedJob]>([])
+    /// What other threads reach.
+    private struct Shared {
+        var jobs: [UnownedJob] = []
+        /// `nil` once the loop has ended: what comes later is never run, and nobody waits for it.
+        var actor: LoopActor?
+    }
+    private let shared = Mutex(Shared())
     // Written by `init` and `run`, before another thread can hold a job for this loop.
     private nonisolated(unsafe) var thread: pthread_t
     private nonisolated(unsafe) var isStopping = false
     /// Called with the name of a callback and how long it held the loop, when that was over `blockedAfter`.
     private nonisolated(unsafe) var onBlocked: ((StaticString, Interval) -> Void)?
     private nonisolated(unsafe) var blockedAfter = Interval.milliseconds(50)
-    // Set once in `init`, after which it is constant.
-    private nonisolated(unsafe) var actor: LoopActor!
 
     /// Belongs to the calling thread from now on.
     package init() throws(UVError) {
@@ -47,7 +51,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         try UVError.check(status, "uv_async_init")
         // Unretained: the loop outlives its run, and closes this handle at the end of it.
         wakeup.pointee.data = Unmanaged.passUnretained(self).toOpaque()
-        actor = LoopActor(loop: self)
+        // A cycle, broken at the end of `run`: a task that is on its way to the loop keeps the loop.
+        shared.withLock { $0.actor = LoopActor(loop: self) }
     }
 
     deinit {
@@ -64,6 +69,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         thread = pthread_self()
         while !isStopping { _ = uv_run(raw, UV_RUN_ONCE) }
         cleanUp()
+        shared.withLock { $0 = Shared() }
         uv_close(UnsafeMutableRawPointer(wakeup).assumingMemoryBound(to: uv_handle_t.self), nil)
         _ = uv_run(raw, UV_RUN_DEFAULT)
         let status = uv_loop_close(raw)
@@ -93,15 +99,19 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        inbox.withLock { $0.append(job) }
-        uv_async_send(wakeup)
+        shared.withLock { shared in
+            guard shared.actor != nil else { return }
+            shared.jobs.append(job)
+            // Under the lock, so that the handle is not closed meanwhile.
+            uv_async_send(wakeup)
+        }
     }
 
     private func runJobs() {
-        let (jobs, isMore) = inbox.withLock { inbox in
-            let batch = Array(inbox.prefix(Self.jobsPerTurnMax))
-            inbox.removeFirst(batch.count)
-            return (batch, !inbox.isEmpty)
+        let (jobs, isMore) = shared.withLock { shared in
+            let batch = Array(shared.jobs.prefix(Self.jobsPerTurnMax))
+            shared.jobs.removeFirst(batch.count)
+            return (batch, !shared.jobs.isEmpty)
         }
         for job in jobs {
             watched("asynchronous job") { job.runSynchronously(on: asUnownedSerialExecutor()) }
@@ -119,13 +129,13 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     /// have no capture list: Swift 6.3 takes a closure with one for `@concurrent`, and would run it on another thread.
     package func spawn(_ operation: nonisolated(nonsending) @escaping () async -> Void) {
         let operation = LoopOperation(body: operation)
-        let actor = actor!
+        guard let actor = shared.withLock({ $0.actor }) else { return }
         Task { await actor.perform(operation) }
     }
 
     /// Runs `body` on the loop soon. Callable from any thread.
     package func execute(_ body: @escaping @Sendable () -> Void) {
-        let actor = actor!
+        guard let actor = shared.withLock({ $0.actor }) else { return }
         Task { await actor.perform(body) }
     }
 
@@ -162,8 +172,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
 /// The actor pinned to an event loop: the door through which tasks come onto the loop's thread.
 actor LoopActor {
-    // unowned: the loop owns this actor, and no job of it runs after the loop has ended.
-    private unowned let loop: EventLoop
+    private let loop: EventLoop
 
     init(loop: EventLoop) { self.loop = loop }
 

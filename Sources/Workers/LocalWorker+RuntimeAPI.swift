@@ -59,7 +59,8 @@ extension LocalWorker: HTTPConnectionDelegate {
     }
 
     func requestBodyReceived(_ connection: HTTPConnection, _ bytes: UnsafeRawBufferPointer) {
-        guard case .answer(let slot) = received(on: connection), let invocation = slots[slot].invocation, slots[slot].isAnswering
+        guard case .answer(let slot) = received(on: connection), let invocation = slots[slot].invocation,
+            slots[slot].isAnswering
         else { return }
         if !invocation.sink.receive(bytes) { receives(.tooLong(slot: slot), on: connection) }
     }
