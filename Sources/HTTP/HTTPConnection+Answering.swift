@@ -101,9 +101,6 @@ extension HTTPConnection {
         abandon()
     }
 
-    /// Sends answers that are held back for pipelined requests now.
-    package func flushHeldAnswers() { flush() }
-
     private var hasRoom: Bool { !isBroken && !isClosed && queuedByteCount < limits.outputBytesMax }
 
     private func writeHead(_ status: Int, contentLength: Int?, _ headers: (HTTPHeaderWriter) -> Void) -> Framing {

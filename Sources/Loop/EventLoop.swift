@@ -33,9 +33,11 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     private let shared = Mutex(Shared())
     // Written by `init` and `run`, before another thread can hold a job for this loop.
     private nonisolated(unsafe) var thread: pthread_t
+    // These three: on the loop's thread only.
     private nonisolated(unsafe) var isStopping = false
     /// Called with the name of a callback and how long it held the loop, when that was over `blockedAfter`.
     private nonisolated(unsafe) var onBlocked: ((StaticString, Interval) -> Void)?
+    // As above.
     private nonisolated(unsafe) var blockedAfter = Interval.milliseconds(50)
 
     /// Belongs to the calling thread from now on.
@@ -133,12 +135,6 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         Task { await actor.perform(operation) }
     }
 
-    /// Runs `body` on the loop soon. Callable from any thread.
-    package func execute(_ body: @escaping @Sendable () -> Void) {
-        guard let actor = shared.withLock({ $0.actor }) else { return }
-        Task { await actor.perform(body) }
-    }
-
     // MARK: - Thread pool
 
     /// Runs blocking `work` on libuv's thread pool. Called on the loop, where the caller also continues.
@@ -185,8 +181,6 @@ actor LoopActor {
         loop.checkIsolated()
         await operation.body()
     }
-
-    func perform(_ body: @Sendable () -> Void) { body() }
 }
 
 /// An operation on its way into the loop's actor.

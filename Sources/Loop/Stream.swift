@@ -137,12 +137,6 @@ package final class Stream: Handle {
         ShutdownRequest(completion: completion).submit(to: raw)
     }
 
-    /// For the other side's reading: bytes the kernel holds for this socket. Default is the system's.
-    package func setSendBufferBytes(_ count: CInt) {
-        var value = count
-        uv_send_buffer_size(base, &value)
-    }
-
     private static func buffer(_ bytes: UnsafeRawBufferPointer) -> uv_buf_t {
         // libuv only reads through this pointer.
         let start = UnsafeMutablePointer(mutating: bytes.baseAddress?.assumingMemoryBound(to: CChar.self))

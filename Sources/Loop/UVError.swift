@@ -16,8 +16,6 @@ package struct UVError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 
     package var isAddressInUse: Bool { code == UV_EADDRINUSE.rawValue }
-    package var isEndOfFile: Bool { code == UV_EOF.rawValue }
-    package var isNoSuchProcess: Bool { code == UV_ESRCH.rawValue }
 
     /// Such as `uv_listen: address already in use (EADDRINUSE)`.
     package var description: String {

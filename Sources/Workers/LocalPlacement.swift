@@ -23,8 +23,6 @@ package final class LocalPlacement: Placement {
         package var temporaryBytesMax = 512 << 20
         /// The URL under which workers with `network` reach this host.
         package var endpoint: String?
-        /// From SIGTERM to SIGKILL for an idle inference worker.
-        package var idleStopGrace = Interval.seconds(2)
 
         package init(sandbox: SandboxMode, launcher: String, runtimes: String, scratch: String) {
             self.sandbox = sandbox

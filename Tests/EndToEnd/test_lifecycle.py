@@ -373,7 +373,8 @@ def test_sigterm_refuses_new_connections_and_ends_idle_ones(tmp_path):
             try:
                 with socket.create_connection(("127.0.0.1", port), timeout=1):
                     return False
-            except ConnectionRefusedError:
+            # Reset: it waited to be accepted when the listener closed.
+            except (ConnectionRefusedError, ConnectionResetError):
                 return True
         until(refused, 1, "the end of the listener")
         idle.settimeout(3)
