@@ -95,8 +95,9 @@ extension Executions {
                 ]
             }
         } catch {
-            execution.isEnding = false
             if case .registry(.executionEnded) = error { return forget(execution) }
+            if case .registry = error { return setAside(execution, error) }
+            execution.isEnding = false
             return await fail(execution, .failed, .init(type: "Roost.Publish", message: error.description))
         }
         execution.head = head
@@ -185,10 +186,17 @@ extension Executions {
             try await commit(
                 progress + [.updateExecution(update), .addEvents(execution.head.id, events + [ended])])
         } catch {
-            // It stays as the registry has it, and is taken up again at the next start.
-            failedToStore(execution, error)
+            if case .registry(.executionEnded) = error { return forget(execution) }
+            return setAside(execution, error)
         }
         forget(execution)
+    }
+
+    /// Its end could not be stored, as when the disk is full. It stays as the registry has it, keeps its checkpoint, and is
+    /// taken up again at the next start.
+    private func setAside(_ execution: Live, _ error: ManagementError) {
+        report("the end of execution \(execution.head.id) is not stored; it is resumed at the next start: \(error)")
+        live[execution.head.id] = nil
     }
 
     private func forget(_ execution: Live) {

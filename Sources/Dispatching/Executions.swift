@@ -266,6 +266,12 @@ package final class Executions {
             dispatcher.run(
                 start, onDispatch: { [unowned self] in dispatched(execution, attempt: start.attempt) },
                 completion: { [unowned self] outcome in ended(execution, stored, outcome) })
+        } catch .registry(let error) {
+            report("execution \(id) cannot be read, and is tried again in 5 s: \(error)")
+            leaveWindow(execution)
+            execution.head.notBefore = Timestamp(
+                millisecondsSince1970: EventLoop.wallClock.millisecondsSince1970 + 5000)
+            enqueue(execution.head)
         } catch {
             // The function, version or base it was accepted for is gone.
             leaveWindow(execution)
