@@ -10,11 +10,19 @@ package struct ExecutionRequest {
     package var name: ExecutionName?
     /// The event's bytes, checked to be JSON.
     package var payload: [UInt8]
+    package var caller: Caller
+    /// What the tries of one client call have in common; `nil` when there is nothing that tells them.
+    package var retryKey: String?
 
-    package init(route: Catalog.Route, qualifier: Qualifier?, name: ExecutionName?, payload: [UInt8]) {
+    package init(
+        route: Catalog.Route, qualifier: Qualifier?, name: ExecutionName?, payload: [UInt8], caller: Caller,
+        retryKey: String? = nil
+    ) {
         self.route = route
         self.qualifier = qualifier
         self.name = name
         self.payload = payload
+        self.caller = caller
+        self.retryKey = retryKey
     }
 }

@@ -77,7 +77,8 @@ extension Executions {
         do throws(ManagementError) {
             _ = try await management.publishTrained(
                 trained, base: stored.baseVersion ?? .latest, model: model, promote: stored.promote,
-                by: "execution \(id)", lineage: lineage(of: stored, head, model: model, answer: answer)
+                by: Caller(name: "execution \(id)", requestID: id.text),
+                lineage: lineage(of: stored, head, model: model, answer: answer)
             ) { number in
                 head.publishedVersion = number
                 var update = head.update

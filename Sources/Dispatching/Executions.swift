@@ -95,7 +95,8 @@ package final class Executions {
 
     /// Stores an execution; it is on the disk when this returns.
     ///
-    /// The same name with the same event is the same execution: it is answered as it is, and nothing new happens.
+    /// Another try of the same call, and the same name with the same event, are the same execution: it is answered as it
+    /// is, and nothing new happens.
     package func accept(
         _ request: ExecutionRequest
     ) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool) {
@@ -125,11 +126,27 @@ package final class Executions {
         let execution = Execution(
             id: id, name: name, function: function.id, functionName: function.name, qualifier: request.qualifier,
             version: request.route.version.number, input: request.payload, baseVersion: base,
-            channels: directives?.channels ?? [], promote: directives?.promote, acceptedAt: now)
+            channels: directives?.channels ?? [], promote: directives?.promote, acceptedAt: now,
+            retryKey: request.retryKey)
         do throws(RegistryError) {
-            try await registry.commit([
+            var changes: [Change] = [
                 .addExecution(execution), .addEvents(id, [ExecutionEvent(kind: .accepted, at: now)]),
-            ])
+            ]
+            // A training changes a function; other executions are recorded by themselves.
+            if base != nil {
+                changes.append(
+                    .addAudit(
+                        AuditEntry(
+                            at: now, caller: request.caller, operation: "Train", function: function.name,
+                            subject: id.text)))
+            }
+            try await registry.commit(changes)
+        } catch .conflict(.executionRetry(let key)) {
+            // The client did not hear the answer to its first try.
+            let stored = try await read { registry throws(RegistryError) in try await registry.execution(retryKey: key)
+            }
+            guard let stored else { throw .executionNotFound(name.text) }
+            return (ExecutionHead(stored), false)
         } catch .conflict(.executionName) {
             return (try await existing(function.id, name, payload: request.payload), false)
         } catch {
@@ -323,7 +340,7 @@ package final class Executions {
     /// Stops an execution for good. Idempotent: one that has ended keeps its state.
     ///
     /// - Returns: when it ended.
-    package func stop(_ id: Execution.ID) async throws(ManagementError) -> Timestamp {
+    package func stop(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp {
         guard let execution = live[id], !execution.isEnding else {
             // Ended, or about to: the registry knows, once it is done.
             let stored = try await self.execution(id)
@@ -340,6 +357,10 @@ package final class Executions {
                 .updateExecution(head.update),
                 .addEvents(
                     id, [.init(kind: .stopRequested, at: now), .init(kind: .ended, at: now, detail: head.endDetail)]),
+                .addAudit(
+                    AuditEntry(
+                        at: now, caller: caller, operation: "StopDurableExecution", function: head.functionName,
+                        subject: id.text)),
             ])
         } catch .executionEnded {
             return try await self.execution(id).endedAt ?? now

@@ -67,6 +67,8 @@ package struct Execution: Equatable, Sendable, Identifiable {
     /// The alias of the trained function that moves to the new version.
     package let promote: AliasName?
     package let acceptedAt: Timestamp
+    /// What the tries of one client call have in common; `nil` when the client named none. Written once, not read back.
+    package let retryKey: String?
 
     package var status: Status
     /// Attempts started so far, 0 before the first.
@@ -87,7 +89,8 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package init(
         id: ID, name: ExecutionName, function: Function.ID, functionName: FunctionName, qualifier: Qualifier?,
         version: VersionNumber, input: [UInt8], baseVersion: VersionNumber? = nil, channels: [Channel] = [],
-        promote: AliasName? = nil, acceptedAt: Timestamp, status: Status = .queued, attempt: Int = 0,
+        promote: AliasName? = nil, acceptedAt: Timestamp, retryKey: String? = nil, status: Status = .queued,
+        attempt: Int = 0,
         startedAt: Timestamp? = nil, endedAt: Timestamp? = nil, result: [UInt8]? = nil, failure: Failure? = nil,
         notBefore: Timestamp? = nil, publishedVersion: Int? = nil, progress: String? = nil
     ) {
@@ -102,6 +105,7 @@ package struct Execution: Equatable, Sendable, Identifiable {
         self.channels = channels
         self.promote = promote
         self.acceptedAt = acceptedAt
+        self.retryKey = retryKey
         self.status = status
         self.attempt = attempt
         self.startedAt = startedAt

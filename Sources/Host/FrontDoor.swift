@@ -192,10 +192,14 @@ final class FrontDoor: HTTPConnectionDelegate {
 
     private func perform(_ operation: AnyOperation, _ request: WireRequest, _ exchange: HTTPExchange) async {
         switch operation {
-        case .lambda(let operation): exchange.respond(await lambda.perform(operation, request))
-        case .roost(let operation): exchange.respond(await roost.perform(operation, request))
+        case .lambda(let operation):
+            exchange.respond(await lambda.perform(operation, request), requestID: request.caller.requestID)
+        case .roost(let operation):
+            exchange.respond(await roost.perform(operation, request), requestID: request.caller.requestID)
         }
     }
+
+    private static func caller() -> Caller { Caller(name: Caller.anonymousName, requestID: UniqueID.random()) }
 
     private func wireRequest(_ connection: HTTPConnection, _ segments: [String]) -> WireRequest {
         let request = connection.request
@@ -206,7 +210,7 @@ final class FrontDoor: HTTPConnectionDelegate {
         return WireRequest(
             method: "\(request.method.name)", segments: segments,
             query: request.queryItems.map { (name: $0.key, value: $0.value) }, header: { headers[$0] },
-            body: connection.takeBody())
+            body: connection.takeBody(), caller: Self.caller())
     }
 
     // MARK: - Invocations
@@ -224,7 +228,7 @@ final class FrontDoor: HTTPConnectionDelegate {
         case .dryRun:
             exchange.respond(lambda.dryRunResponse())
         case .event:
-            loop.spawn { await self.accept(plan, payload, exchange) }
+            loop.spawn { await self.accept(plan, payload, exchange, Self.caller()) }
         case .requestResponse:
             let id = UniqueID.random()
             dispatcher.invoke(plan.request(id: id, payload: payload)) { [lambda] outcome in
@@ -233,8 +237,8 @@ final class FrontDoor: HTTPConnectionDelegate {
         }
     }
 
-    private func accept(_ plan: InvokePlan, _ payload: [UInt8], _ exchange: HTTPExchange) async {
-        exchange.respond(await lambda.acceptEvent(plan, payload: payload))
+    private func accept(_ plan: InvokePlan, _ payload: [UInt8], _ exchange: HTTPExchange, _ caller: Caller) async {
+        exchange.respond(await lambda.acceptEvent(plan, payload: payload, by: caller))
     }
 
     // MARK: - Answers

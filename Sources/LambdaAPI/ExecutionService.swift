@@ -9,7 +9,7 @@ package protocol ExecutionService: AnyObject {
     /// false); with another payload it throws `executionExists`.
     func accept(_ request: ExecutionRequest) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool)
     /// When it ended. One that has ended before answers that time.
-    func stop(_ id: Execution.ID) async throws(ManagementError) -> Timestamp
+    func stop(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp
     func execution(_ id: Execution.ID) async throws(ManagementError) -> Execution
     func list(_ query: ExecutionQuery) async throws(ManagementError) -> ExecutionPage
     /// - Parameter after: the sequence number of the last one already seen.

@@ -66,7 +66,9 @@ extension LambdaAPI {
         guard JSONValue.object(body.object).saysNothing else {
             throw .invalid("Error is not supported here: the error of a stopped execution says who stopped it.")
         }
-        let stopped = try await verb { () async throws(ManagementError) in try await executions.stop(execution.id) }
+        let stopped = try await verb { () async throws(ManagementError) in
+            try await executions.stop(execution.id, by: request.caller)
+        }
         return .json(["StopTimestamp": stopped.json])
     }
 

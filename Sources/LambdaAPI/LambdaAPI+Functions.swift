@@ -33,7 +33,8 @@ extension LambdaAPI {
         let package = try await package(zip)
         let configuration = patch.applied(to: FunctionConfiguration(runtime: runtime, handler: handler))
         let version = try await verb { () async throws(ManagementError) in
-            try await management.createFunction(function, configuration, code: package, publish: publish)
+            try await management.createFunction(
+                function, configuration, code: package, publish: publish, by: request.caller)
         }
         // Named without its number also when it was published at once.
         return .json(FunctionDocument.make(function, version, qualifier: nil), status: 201)
@@ -111,7 +112,7 @@ extension LambdaAPI {
         let package = try await package(zip)
         let version = try await verb { () async throws(ManagementError) in
             try await management.updateCode(
-                function, package, publish: publish, isDryRun: isDryRun, revision: revision)
+                function, package, publish: publish, isDryRun: isDryRun, revision: revision, by: request.caller)
         }
         let qualifier: Qualifier? = publish && !isDryRun ? .version(version.number) : nil
         return .json(FunctionDocument.make(function, version, qualifier: qualifier))
@@ -130,7 +131,9 @@ extension LambdaAPI {
             return revision
         }
         let version = try await verb { () async throws(ManagementError) in
-            try await management.updateConfiguration(function, revision: revision) { patch.applied(to: $0) }
+            try await management.updateConfiguration(function, revision: revision, by: request.caller) {
+                patch.applied(to: $0)
+            }
         }
         return .json(FunctionDocument.make(function, version, qualifier: nil))
     }
@@ -139,8 +142,9 @@ extension LambdaAPI {
         let reference = try FunctionReference(resource, qualifier: request.query("Qualifier"))
         try await verb { () async throws(ManagementError) in
             switch reference.qualifier {
-            case nil: try await management.deleteFunction(reference.name)
-            case .version(let number): try await management.deleteVersion(reference.name, number)
+            case nil: try await management.deleteFunction(reference.name, by: request.caller)
+            case .version(let number):
+                try await management.deleteVersion(reference.name, number, by: request.caller)
             case .alias: throw .invalid("Deletion of aliases is not currently supported.")
             }
         }
@@ -161,7 +165,7 @@ extension LambdaAPI {
         violations.check(limit, at: "reservedConcurrentExecutions", in: ConfigurationLimits.reservedConcurrency)
         try violations.refuse()
         try await verb(.qualified) { () async throws(ManagementError) in
-            try await management.setReservedConcurrency(function, limit)
+            try await management.setReservedConcurrency(function, limit, by: request.caller)
         }
         return .json(["ReservedConcurrentExecutions": .integer(Int64(limit))])
     }
@@ -172,10 +176,10 @@ extension LambdaAPI {
         return .json(["ReservedConcurrentExecutions": .integer(Int64(limit))])
     }
 
-    func deleteConcurrency(_ resource: String) async throws(WireError) -> WireResponse {
+    func deleteConcurrency(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
         let function = try FunctionReference(unqualified: resource).name
         try await verb(.qualified) { () async throws(ManagementError) in
-            try await management.setReservedConcurrency(function, nil)
+            try await management.setReservedConcurrency(function, nil, by: request.caller)
         }
         return .noContent
     }

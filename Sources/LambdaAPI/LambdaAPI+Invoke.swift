@@ -1,5 +1,5 @@
 package import Dispatching
-internal import Domain
+package import Domain
 internal import JSON
 internal import Management
 internal import Registry
@@ -99,10 +99,14 @@ extension LambdaAPI {
     package func dryRunResponse() -> WireResponse { .noContent }
 
     /// Stores an asynchronous invocation; the answer says that it is on disk.
-    package func acceptEvent(_ plan: InvokePlan, payload: [UInt8]) async -> WireResponse {
+    ///
+    /// - Parameter retryKey: what the tries of the client's call have in common; `nil` when nothing tells them.
+    package func acceptEvent(
+        _ plan: InvokePlan, payload: [UInt8], by caller: Caller, retryKey: String? = nil
+    ) async -> WireResponse {
         let request = ExecutionRequest(
             route: plan.route, qualifier: plan.qualifier, name: plan.executionName,
-            payload: InvokePlan.event(payload))
+            payload: InvokePlan.event(payload), caller: caller, retryKey: retryKey)
         do throws(ManagementError) {
             let execution = try await executions.accept(request).execution
             let arn = ARN.execution(execution.functionName, execution.version, execution.name, execution.id)

@@ -30,7 +30,8 @@ extension LambdaAPI {
         }
         let version = try await verb { () async throws(ManagementError) in
             try await management.publishVersion(
-                function, codeDigest: digest, description: description, revision: revision)
+                function, codeDigest: digest, description: description, revision: revision,
+                by: request.caller)
         }
         return .json(FunctionDocument.make(function, version, qualifier: .version(version.number)), status: 201)
     }

@@ -61,7 +61,7 @@ package final class LambdaAPI {
         case .deleteAlias: try await deleteAlias(operation.resource, operation.alias, request)
         case .putFunctionConcurrency: try await putConcurrency(operation.resource, request)
         case .getFunctionConcurrency: try getConcurrency(operation.resource)
-        case .deleteFunctionConcurrency: try await deleteConcurrency(operation.resource)
+        case .deleteFunctionConcurrency: try await deleteConcurrency(operation.resource, request)
         case .getDurableExecution: try await getExecution(operation.resource, request)
         case .getDurableExecutionHistory: try await executionHistory(operation.resource, request)
         case .listDurableExecutionsByFunction: try await listExecutions(operation.resource, request)

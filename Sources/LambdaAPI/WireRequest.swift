@@ -1,3 +1,5 @@
+package import Domain
+
 /// One request of a client, past the HTTP server: what an operation needs of it.
 package struct WireRequest {
     /// In capitals.
@@ -9,12 +11,11 @@ package struct WireRequest {
     /// The value of a header, by its name in lower case; `nil` when it was not sent.
     package var header: (String) -> String?
     package var body: [UInt8]
-    /// Who asks, for the records: `anonymous` while there are no keys.
-    package var caller: String
+    package var caller: Caller
 
     package init(
         method: String, segments: [String], query: [(name: String, value: String)] = [],
-        header: @escaping (String) -> String? = { _ in nil }, body: [UInt8] = [], caller: String = "anonymous"
+        header: @escaping (String) -> String? = { _ in nil }, body: [UInt8] = [], caller: Caller
     ) {
         self.method = method
         self.segments = segments

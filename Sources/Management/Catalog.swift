@@ -109,7 +109,7 @@ package final class Catalog {
             if let name = names[id] { entries[name]?.aliases[alias.name] = alias }
         case .deleteAlias(let id, let alias, _):
             if let name = names[id] { entries[name]?.aliases[alias] = nil }
-        case .addExecution, .updateExecution, .addEvents, .deleteExecution:
+        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .addAudit:
             break
         }
     }

@@ -3,15 +3,16 @@ internal import Registry
 
 extension Management {
     package func createAlias(
-        _ name: FunctionName, _ alias: AliasName, _ target: Alias.Target, description: String, by: String
+        _ name: FunctionName, _ alias: AliasName, _ target: Alias.Target, description: String, by caller: Caller
     ) async throws(ManagementError) -> Alias {
-        try await perform { () async throws(ManagementError) -> ([Change], Alias) in
+        try await perform("CreateAlias", name, subject: alias.text, by: caller) {
+            () async throws(ManagementError) -> ([Change], Alias) in
             let entry = try catalog.entry(name)
             if entry.aliases[alias] != nil { throw .aliasExists(name, alias) }
             try check(target, in: entry)
             let new = Alias(name: alias, target: target, description: description, revision: UniqueID.random())
             let change = AliasChange(
-                alias: alias, from: nil, to: target, cause: .created, at: now, by: by, why: "")
+                alias: alias, from: nil, to: target, cause: .created, at: now, by: caller.name, why: "")
             return ([.putAlias(entry.function.id, new, change)], new)
         }
     }
@@ -21,9 +22,10 @@ extension Management {
     /// - Parameter additional: `.some(nil)` removes the second version.
     package func updateAlias(
         _ name: FunctionName, _ alias: AliasName, version: VersionNumber?, additional: Alias.Weight??,
-        description: String?, revision: String?, by: String, why: String = ""
+        description: String?, revision: String?, by caller: Caller, why: String = ""
     ) async throws(ManagementError) -> Alias {
-        try await perform { () async throws(ManagementError) -> ([Change], Alias) in
+        try await perform("UpdateAlias", name, subject: alias.text, by: caller) {
+            () async throws(ManagementError) -> ([Change], Alias) in
             let entry = try catalog.entry(name)
             guard var new = entry.aliases[alias] else { throw .aliasNotFound(name, alias) }
             if let revision, revision != new.revision { throw .revisionMismatch }
@@ -32,26 +34,29 @@ extension Management {
             if let additional { new.target.additional = additional }
             if let description { new.description = description }
             try check(new.target, in: entry)
-            return (try move(&new, of: entry, from: from, .updated, by: by, why: why), new)
+            return (try move(&new, of: entry, from: from, .updated, by: caller.name, why: why), new)
         }
     }
 
     /// An alias that is not there is no error.
-    package func deleteAlias(_ name: FunctionName, _ alias: AliasName, by: String) async throws(ManagementError) {
-        try await perform { () async throws(ManagementError) -> ([Change], Void) in
+    package func deleteAlias(_ name: FunctionName, _ alias: AliasName, by caller: Caller) async throws(ManagementError)
+    {
+        try await perform("DeleteAlias", name, subject: alias.text, by: caller) {
+            () async throws(ManagementError) -> ([Change], Void) in
             let entry = try catalog.entry(name)
             guard let old = entry.aliases[alias] else { return ([], ()) }
             let change = AliasChange(
-                alias: alias, from: old.target, to: nil, cause: .deleted, at: now, by: by, why: "")
+                alias: alias, from: old.target, to: nil, cause: .deleted, at: now, by: caller.name, why: "")
             return ([.deleteAlias(entry.function.id, alias, change)], ())
         }
     }
 
     /// Undoes the newest change of the alias that is not undone yet: once more goes one further back.
     package func rollBack(
-        _ name: FunctionName, _ alias: AliasName, by: String, why: String
+        _ name: FunctionName, _ alias: AliasName, by caller: Caller, why: String
     ) async throws(ManagementError) -> (alias: Alias, change: AliasChange) {
-        try await perform { () async throws(ManagementError) -> ([Change], (Alias, AliasChange)) in
+        try await perform("RollBackAlias", name, subject: alias.text, by: caller) {
+            () async throws(ManagementError) -> ([Change], (Alias, AliasChange)) in
             let entry = try catalog.entry(name)
             guard var current = entry.aliases[alias] else { throw .aliasNotFound(name, alias) }
             let history = try await self.history(of: alias, in: entry)
@@ -64,8 +69,8 @@ extension Management {
             current.target = target
             current.revision = UniqueID.random()
             let change = AliasChange(
-                alias: alias, from: from, to: target, cause: .rolledBack, undoes: undone.sequence, at: now, by: by,
-                why: why)
+                alias: alias, from: from, to: target, cause: .rolledBack, undoes: undone.sequence, at: now,
+                by: caller.name, why: why)
             return ([.putAlias(entry.function.id, current, change)], (current, change))
         }
     }

@@ -39,10 +39,11 @@ extension Management {
     /// its workers.
     ///
     /// - Returns: `$LATEST`, or the published version when `publish` is set.
-    package func deploy(_ deployment: Deployment) async throws(ManagementError) -> Version {
+    package func deploy(_ deployment: Deployment, by caller: Caller) async throws(ManagementError) -> Version {
         let code = try await store(.manifest(deployment.package), runtime: deployment.function.configuration.runtime)
         if let model = deployment.model { _ = try await manifest(model) }
-        return try await perform { () async throws(ManagementError) -> ([Change], Version) in
+        return try await perform("Deploy", deployment.function.name, by: caller) {
+            () async throws(ManagementError) -> ([Change], Version) in
             var changes: [Change] = []
             var function = placed(deployment.function, code, model: deployment.model)
             var answer = function.latest
@@ -91,10 +92,11 @@ extension Management {
     /// - Parameter finish: given the published number, the changes that end the execution.
     /// - Parameter lineage: given the published number, where the version comes from, as JSON.
     package func publishTrained(
-        _ name: FunctionName, base: VersionNumber, model: Digest, promote: AliasName?, by: String,
+        _ name: FunctionName, base: VersionNumber, model: Digest, promote: AliasName?, by caller: Caller,
         lineage: String, finish: (Int) -> [Change]
     ) async throws(ManagementError) -> Version {
-        try await perform { () async throws(ManagementError) -> ([Change], Version) in
+        try await perform("PublishTrainedVersion", name, by: caller) {
+            () async throws(ManagementError) -> ([Change], Version) in
             let entry = try catalog.entry(name)
             guard let base = entry.version(base) else { throw .versionNotFound(name, base) }
             let number = catalog.nextVersion(of: name)
@@ -117,11 +119,12 @@ extension Management {
                 if var alias = entry.aliases[promote] {
                     let from = alias.target
                     alias.target = target
-                    changes += try move(&alias, of: entry, from: from, .promoted, by: by, why: "trained")
+                    changes += try move(&alias, of: entry, from: from, .promoted, by: caller.name, why: "trained")
                 } else {
                     let alias = Alias(name: promote, target: target, description: "", revision: UniqueID.random())
                     let change = AliasChange(
-                        alias: promote, from: nil, to: target, cause: .created, at: now, by: by, why: "trained")
+                        alias: promote, from: nil, to: target, cause: .created, at: now, by: caller.name,
+                        why: "trained")
                     changes.append(.putAlias(function.id, alias, change))
                 }
             }

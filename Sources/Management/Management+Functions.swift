@@ -20,11 +20,13 @@ struct StoredCode: Sendable {
 extension Management {
     /// - Returns: the function, and version 1 of it when `publish` is set.
     package func createFunction(
-        _ name: FunctionName, _ configuration: FunctionConfiguration, code: PackageSource, publish: Bool
+        _ name: FunctionName, _ configuration: FunctionConfiguration, code: PackageSource, publish: Bool,
+        by caller: Caller
     ) async throws(ManagementError) -> Version {
         guard catalog.entries[name] == nil else { throw .functionExists(name) }
         let code = try await store(code, runtime: configuration.runtime)
-        return try await perform { () async throws(ManagementError) -> ([Change], Version) in
+        return try await perform("CreateFunction", name, by: caller) {
+            () async throws(ManagementError) -> ([Change], Version) in
             // Again: another client may have made it while the package was unpacked.
             guard catalog.entries[name] == nil else { throw .functionExists(name) }
             var function = newFunction(name, configuration, code, model: nil, reservedConcurrency: nil)
@@ -40,11 +42,13 @@ extension Management {
 
     /// - Returns: the new version when `publish` is set, else the new `$LATEST`.
     package func updateCode(
-        _ name: FunctionName, _ code: PackageSource, publish: Bool, isDryRun: Bool, revision: String?
+        _ name: FunctionName, _ code: PackageSource, publish: Bool, isDryRun: Bool, revision: String?,
+        by caller: Caller
     ) async throws(ManagementError) -> Version {
         let runtime = try catalog.entry(name).function.latest.configuration.runtime
         let code = try await store(code, runtime: runtime)
-        return try await perform { () async throws(ManagementError) -> ([Change], Version) in
+        return try await perform("UpdateFunctionCode", name, by: caller) {
+            () async throws(ManagementError) -> ([Change], Version) in
             var function = try catalog.entry(name).function
             try function.latest.check(revision: revision)
             function.latest.take(code)
@@ -58,10 +62,11 @@ extension Management {
 
     /// - Parameter transform: makes the new configuration from the current one.
     package func updateConfiguration(
-        _ name: FunctionName, revision: String?,
+        _ name: FunctionName, revision: String?, by caller: Caller,
         _ transform: (FunctionConfiguration) throws(ManagementError) -> FunctionConfiguration
     ) async throws(ManagementError) -> Version {
-        try await perform { () async throws(ManagementError) -> ([Change], Version) in
+        try await perform("UpdateFunctionConfiguration", name, by: caller) {
+            () async throws(ManagementError) -> ([Change], Version) in
             var function = try catalog.entry(name).function
             try function.latest.check(revision: revision)
             function.latest.configuration = try transform(function.latest.configuration)
@@ -71,15 +76,18 @@ extension Management {
     }
 
     /// Executions of the function and the history of its aliases stay; workers that run finish first.
-    package func deleteFunction(_ name: FunctionName) async throws(ManagementError) {
-        try await perform { () async throws(ManagementError) -> ([Change], Void) in
+    package func deleteFunction(_ name: FunctionName, by caller: Caller) async throws(ManagementError) {
+        try await perform("DeleteFunction", name, by: caller) { () async throws(ManagementError) -> ([Change], Void) in
             ([.deleteFunction(try catalog.entry(name).function.id)], ())
         }
     }
 
     /// A version that is not there is no error.
-    package func deleteVersion(_ name: FunctionName, _ number: VersionNumber) async throws(ManagementError) {
-        try await perform { () async throws(ManagementError) -> ([Change], Void) in
+    package func deleteVersion(
+        _ name: FunctionName, _ number: VersionNumber, by caller: Caller
+    ) async throws(ManagementError) {
+        try await perform("DeleteFunction", name, subject: number.description, by: caller) {
+            () async throws(ManagementError) -> ([Change], Void) in
             let entry = try catalog.entry(name)
             guard case .published(let number) = number else { throw .latestCannotBeDeleted }
             guard entry.versions[number] != nil else { return ([], ()) }
@@ -93,9 +101,11 @@ extension Management {
 
     /// Publishes `$LATEST` when it was updated since the last publish; else answers the newest version as it is.
     package func publishVersion(
-        _ name: FunctionName, codeDigest: Digest? = nil, description: String? = nil, revision: String? = nil
+        _ name: FunctionName, codeDigest: Digest? = nil, description: String? = nil, revision: String? = nil,
+        by caller: Caller
     ) async throws(ManagementError) -> Version {
-        try await perform { () async throws(ManagementError) -> ([Change], Version) in
+        try await perform("PublishVersion", name, by: caller) {
+            () async throws(ManagementError) -> ([Change], Version) in
             let entry = try catalog.entry(name)
             var function = entry.function
             try function.latest.check(revision: revision)
@@ -111,8 +121,11 @@ extension Management {
     }
 
     /// - Parameter limit: `nil` removes it.
-    package func setReservedConcurrency(_ name: FunctionName, _ limit: Int?) async throws(ManagementError) {
-        try await perform { () async throws(ManagementError) -> ([Change], Void) in
+    package func setReservedConcurrency(
+        _ name: FunctionName, _ limit: Int?, by caller: Caller
+    ) async throws(ManagementError) {
+        let operation = limit == nil ? "DeleteFunctionConcurrency" : "PutFunctionConcurrency"
+        try await perform(operation, name, by: caller) { () async throws(ManagementError) -> ([Change], Void) in
             var function = try catalog.entry(name).function
             function.reservedConcurrency = limit
             return ([.putFunction(function)], ())

@@ -24,14 +24,25 @@ package final class Management {
         self.loop = loop
     }
 
-    /// Runs one verb: `decide` reads the catalog and returns what to change and what to answer.
-    func perform<Answer>(
+    /// Runs one verb: `decide` reads the catalog and returns what to change and what to answer. What is changed goes into
+    /// the audit trail with it.
+    ///
+    /// - Parameter operation: as the API calls it.
+    /// - Parameter subject: what of the function is changed, as in `AuditEntry`.
+    package func perform<Answer>(
+        _ operation: String, _ function: FunctionName, subject: String = "", by caller: Caller,
         _ decide: () async throws(ManagementError) -> ([Change], Answer)
     ) async throws(ManagementError) -> Answer {
         try await gate.run { () async throws(ManagementError) -> Answer in
             let (changes, answer) = try await decide()
             if changes.isEmpty { return answer }
-            do throws(RegistryError) { try await registry.commit(changes) } catch { throw .registry(error) }
+            let entry = AuditEntry(
+                at: now, caller: caller, operation: operation, function: function, subject: subject)
+            do throws(RegistryError) {
+                try await registry.commit(changes + [.addAudit(entry)])
+            } catch {
+                throw .registry(error)
+            }
             for change in changes {
                 catalog.apply(change)
                 onChange?(change)
@@ -63,7 +74,7 @@ extension Change {
         case .deleteFunction(let id), .putVersion(let id, _), .deleteVersion(let id, _), .putAlias(let id, _, _),
             .deleteAlias(let id, _, _):
             id
-        case .addExecution, .updateExecution, .addEvents, .deleteExecution: nil
+        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .addAudit: nil
         }
     }
 }

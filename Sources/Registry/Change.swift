@@ -13,7 +13,7 @@ package enum Change: Sendable {
     /// Inserts or updates. `AliasChange.sequence` is ignored and given by the registry.
     case putAlias(Function.ID, Alias, AliasChange)
     case deleteAlias(Function.ID, AliasName, AliasChange)
-    /// Refused when the function has an execution of that name.
+    /// Refused when an execution has the same retry key, or one of the function the same name.
     case addExecution(Execution)
     /// Writes what is `var` in `Execution`, by its id. Refused when the stored one has ended: that makes its end, and all
     /// that is committed with it, happen once.
@@ -22,4 +22,6 @@ package enum Change: Sendable {
     case addEvents(Execution.ID, [ExecutionEvent])
     /// With its events.
     case deleteExecution(Execution.ID)
+    /// Appends. `AuditEntry.sequence` is ignored and given by the registry, which keeps the newest 1,000,000.
+    case addAudit(AuditEntry)
 }

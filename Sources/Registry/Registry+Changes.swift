@@ -19,6 +19,7 @@ extension Change {
         case .deleteExecution(let id):
             try db.run("DELETE FROM execution WHERE id = ?", [id.text])
             guard db.changesCount > 0 else { throw RegistryError.missing(.execution(id)) }
+        case .addAudit(let entry): try insert(entry, to: db)
         }
     }
 
@@ -171,6 +172,18 @@ private func insert(_ change: AliasChange, of function: Function.ID, to db: Data
         ])
 }
 
+// MARK: - Audit trail
+
+private func insert(_ entry: AuditEntry, to db: Database) throws {
+    try db.run(
+        "INSERT INTO audit (at, caller, requestID, operation, function, subject) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            entry.at.millisecondsSince1970, freeText(entry.caller.name), entry.caller.requestID, entry.operation,
+            entry.function.text, freeText(entry.subject),
+        ])
+    try db.run("DELETE FROM audit WHERE sequence <= ?", [db.lastInsertedRowID - Registry.auditEntriesMax])
+}
+
 // MARK: - Executions
 
 private func insert(_ execution: Execution, to db: Database) throws {
@@ -178,19 +191,23 @@ private func insert(_ execution: Execution, to db: Database) throws {
         try db.run(
             """
             INSERT INTO execution (id, function, name, functionName, qualifier, version, baseVersion, channels, promote,
-                acceptedAt, status, attempt, startedAt, endedAt, failure, notBefore, publishedVersion, progress)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                acceptedAt, retryKey, status, attempt, startedAt, endedAt, failure, notBefore, publishedVersion,
+                progress)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 execution.id.text, execution.function.value, execution.name.text, execution.functionName.text,
                 execution.qualifier?.description, execution.version.column, execution.baseVersion?.column,
                 try jsonText(execution.channels.map { ChannelColumn(artifact: $0.artifact.hex, name: $0.name) }),
-                execution.promote?.text, execution.acceptedAt.millisecondsSince1970,
+                execution.promote?.text, execution.acceptedAt.millisecondsSince1970, execution.retryKey,
             ] + state(of: execution))
     } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_UNIQUE {
-        throw try sequence(of: execution.id, in: db) == nil
-            ? RegistryError.conflict(.executionName(execution.function, execution.name))
-            : RegistryError.conflict(.executionID(execution.id))
+        if try sequence(of: execution.id, in: db) != nil { throw RegistryError.conflict(.executionID(execution.id)) }
+        if let retryKey = execution.retryKey {
+            let tried = try Int.fetchOne(db, sql: "SELECT 1 FROM execution WHERE retryKey = ?", arguments: [retryKey])
+            if tried != nil { throw RegistryError.conflict(.executionRetry(retryKey)) }
+        }
+        throw RegistryError.conflict(.executionName(execution.function, execution.name))
     }
     let sequence = db.lastInsertedRowID
     try db.run(

@@ -64,6 +64,10 @@ extension Registry {
         }
     }
 
+    package func execution(retryKey: String) async throws(RegistryError) -> Execution? {
+        try await read { db in try fetchExecution(db, where: "retryKey = ?", [retryKey]) }
+    }
+
     package func executions(_ query: ExecutionQuery) async throws(RegistryError) -> ExecutionPage {
         try await read { db in
             var conditions: [String] = []
@@ -127,6 +131,24 @@ extension Registry {
                     ORDER BY sequence \(isNewestFirst ? "DESC" : "ASC") LIMIT ?
                     """, arguments: [function.value, alias.text, max(0, limit)]
             ).map(AliasChange.init(row:))
+        }
+    }
+
+    /// The audit trail, newest first.
+    ///
+    /// - Parameter before: the sequence number of the last entry already seen.
+    package func audit(
+        of function: FunctionName? = nil, before: Int64? = nil, limit: Int = 100
+    ) async throws(RegistryError) -> [AuditEntry] {
+        try await read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT * FROM audit WHERE sequence < ?1 \(function == nil ? "" : "AND function = ?2")
+                    ORDER BY sequence DESC LIMIT \(max(0, limit))
+                    """,
+                arguments: [before ?? Int64.max] + (function.map { [$0.text] } ?? [])
+            ).map(AuditEntry.init(row:))
         }
     }
 }

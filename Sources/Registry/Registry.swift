@@ -30,6 +30,8 @@ package final class Registry: Sendable {
     package static let groupMax = 256
     /// Commits that may wait for the disk.
     package static let waitingMax = 65_536
+    /// Entries of the audit trail; older ones go.
+    static let auditEntriesMax: Int64 = 1_000_000
     /// What is written before the log is checkpointed, in bytes, estimated.
     private static let checkpointBytes = 8 << 20
     /// What a transaction adds to the log at least, in bytes, estimated: the pages that its changes share.

@@ -14,6 +14,8 @@ package enum RegistryError: Error, Equatable, Sendable {
         /// The function has an execution of this name; read it with `execution(function:name:)`.
         case executionName(Function.ID, ExecutionName)
         case executionID(Execution.ID)
+        /// Another try of the same call made an execution; read it with `execution(retryKey:)`.
+        case executionRetry(String)
     }
 
     /// What a change named and the registry does not have.
@@ -54,6 +56,7 @@ extension RegistryError: CustomStringConvertible {
             "alias '\(alias)' of function \(id.value) would point to a version that does not exist"
         case .conflict(.executionName(let id, let name)): "function \(id.value) has an execution named '\(name)'"
         case .conflict(.executionID(let id)): "an execution with the id \(id) exists"
+        case .conflict(.executionRetry(let key)): "an earlier try of call \(key) made an execution"
         case .missing(.function(let id)): "there is no function \(id.value)"
         case .missing(.version(let id, let number)): "function \(id.value) has no version \(number)"
         case .missing(.alias(let id, let alias)): "function \(id.value) has no alias '\(alias)'"

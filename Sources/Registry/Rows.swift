@@ -162,6 +162,16 @@ extension Execution {
     }
 }
 
+extension AuditEntry {
+    init(row: Row) throws {
+        let function: String = row["function"]
+        self.init(
+            sequence: row["sequence"], at: Timestamp(millisecondsSince1970: row["at"]),
+            caller: Caller(name: row["caller"], requestID: row["requestID"]), operation: row["operation"],
+            function: try stored(FunctionName(function), "function name '\(function)'"), subject: row["subject"])
+    }
+}
+
 extension ExecutionEvent {
     init(row: Row) throws {
         let kind: String = row["kind"]

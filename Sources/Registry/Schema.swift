@@ -123,5 +123,24 @@ func makeMigrator() -> DatabaseMigrator {
                 ) STRICT, WITHOUT ROWID;
                 """)
     }
+    migrator.registerMigration("2") { db in
+        try db.execute(
+            sql: """
+                CREATE TABLE audit (
+                    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+                    at INTEGER NOT NULL,
+                    caller TEXT NOT NULL,
+                    requestID TEXT NOT NULL,
+                    operation TEXT NOT NULL,
+                    function TEXT NOT NULL,
+                    subject TEXT NOT NULL
+                ) STRICT;
+                CREATE INDEX auditFunction ON audit (function, sequence);
+
+                -- What the tries of one client call have in common; NULL when the client named none.
+                ALTER TABLE execution ADD COLUMN retryKey TEXT;
+                CREATE UNIQUE INDEX executionRetryKey ON execution (retryKey) WHERE retryKey IS NOT NULL;
+                """)
+    }
     return migrator
 }

@@ -111,7 +111,7 @@ extension RoostAPI {
             try await management.deploy(
                 Deployment(
                     function: Deployment.Part(manifest.function), training: manifest.training.map(Deployment.Part.init),
-                    package: package, model: model, publish: publish))
+                    package: package, model: model, publish: publish), by: request.caller)
         }
         let name = manifest.function.name
         return .json([

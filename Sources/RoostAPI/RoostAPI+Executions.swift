@@ -55,8 +55,10 @@ extension RoostAPI {
         return .json(["Events": .array(documents)])
     }
 
-    func stopExecution(_ id: Execution.ID) async throws(WireError) -> WireResponse {
-        let at = try await verb { () async throws(ManagementError) in try await executions.stop(id) }
+    func stopExecution(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let at = try await verb { () async throws(ManagementError) in
+            try await executions.stop(id, by: request.caller)
+        }
         return .json(["StopTimestamp": at.json])
     }
 

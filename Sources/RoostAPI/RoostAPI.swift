@@ -77,8 +77,9 @@ package final class RoostAPI {
         case .executions: try await listExecutions(request)
         case .execution(let id): try await execution(id)
         case .executionEvents(let id): try await executionEvents(id, request)
-        case .stopExecution(let id): try await stopExecution(id)
+        case .stopExecution(let id): try await stopExecution(id, request)
         case .host: .json(host().json)
+        case .audit: try await audit(request)
         case .putArtifact: preconditionFailure("an upload is streamed, not performed")
         }
     }

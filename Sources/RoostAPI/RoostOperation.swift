@@ -19,6 +19,7 @@ package enum RoostOperation: Equatable, Sendable {
     case executionEvents(Execution.ID)
     case stopExecution(Execution.ID)
     case host
+    case audit
 
     /// Which operation a request means. Cheap, and decided before its body arrives.
     ///
@@ -58,6 +59,7 @@ package enum RoostOperation: Equatable, Sendable {
             return ("GET", .executionEvents(Execution.ID(segments[3])))
         case ("executions", 3) where segments[4] == "stop": return ("POST", .stopExecution(Execution.ID(segments[3])))
         case ("host", 1): return ("GET", .host)
+        case ("audit", 1): return ("GET", .audit)
         default: return nil
         }
     }

@@ -14,7 +14,7 @@ struct Roost: ParsableCommand {
             Exit status: 0 done, 1 the function or the request failed, 2 wrong usage.
             """,
         groupedSubcommands: [
-            CommandGroup(name: "The host", subcommands: [Serve.self, Ps.self, Doctor.self]),
+            CommandGroup(name: "The host", subcommands: [Serve.self, Ps.self, Audit.self, Doctor.self]),
             CommandGroup(
                 name: "Functions",
                 subcommands: [

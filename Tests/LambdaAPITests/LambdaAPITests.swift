@@ -404,7 +404,7 @@ extension TestHost {
             let plan = try Self.plan(
                 host, "m", ["x-amz-invocation-type": "Event", "x-amz-durable-execution-name": "run-1"]
             ).get()
-            let accepted = await host.lambda.acceptEvent(plan, payload: Array(#"{"lr":0.1}"#.utf8))
+            let accepted = await host.lambda.acceptEvent(plan, payload: Array(#"{"lr":0.1}"#.utf8), by: TestHost.caller)
             #expect(accepted.status == 202)
             #expect(accepted.body.isEmpty)
             let id = host.executions.accepted[0].id
@@ -440,7 +440,7 @@ extension TestHost {
         try await TestHost.run { host in
             _ = await host.create("m")
             let plan = try Self.plan(host, "m", ["x-amz-invocation-type": "Event"]).get()
-            let accepted = await host.lambda.acceptEvent(plan, payload: [])
+            let accepted = await host.lambda.acceptEvent(plan, payload: [], by: TestHost.caller)
             func at(_ second: Int64) -> Timestamp { Timestamp(millisecondsSince1970: second * 1000) }
             host.executions.accepted[0].status = .succeeded
             host.executions.accepted[0].result = Array("1".utf8)

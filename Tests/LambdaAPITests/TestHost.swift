@@ -25,7 +25,7 @@ final class StillExecutions: ExecutionService {
         return (ExecutionHead(execution), true)
     }
 
-    func stop(_ id: Execution.ID) async throws(ManagementError) -> Timestamp {
+    func stop(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp {
         Timestamp(millisecondsSince1970: 1_795_435_741_000)
     }
 
@@ -112,6 +112,8 @@ final class TestHost {
         return (response.status, (try? JSONValue.parse(response.body)) ?? .null, response)
     }
 
+    static let caller = Caller(name: "test", requestID: "00000000-0000-4000-8000-000000000000")
+
     static func request(_ method: String, _ target: String, _ body: [UInt8]) -> WireRequest {
         let parts = target.split(separator: "?", maxSplits: 1)
         let segments = parts[0].dropFirst().split(separator: "/", omittingEmptySubsequences: false)
@@ -121,7 +123,8 @@ final class TestHost {
             query.append((String(sides[0]), sides.count > 1 ? String(sides[1]).removingPercentEncoding! : ""))
         }
         return WireRequest(
-            method: method, segments: segments.map { String($0).removingPercentEncoding! }, query: query, body: body)
+            method: method, segments: segments.map { String($0).removingPercentEncoding! }, query: query, body: body,
+            caller: caller)
     }
 
     /// A zip with one stored file, in base 64.
