@@ -1,11 +1,13 @@
 """A host made of nothing: what Roost does for a worker, in the fewest lines, for tests of the other side.
 
-`Slot` speaks the host's half of the Runtime API over one connection. `Launched` starts a program under roost-launch,
-with or without bubblewrap, and holds what the control message brought. runtime/PROTOCOL.md is what both follow.
+`Slot` speaks the host's half of the Runtime API over one connection; `Stream` reads a streamed answer. `Launched` starts
+a program under roost-launch, with or without bubblewrap, and holds what the control message brought.
+runtime/PROTOCOL.md is what both follow.
 """
 
 import array
 import atexit
+import base64
 import json
 import os
 import select
@@ -225,6 +227,55 @@ class Request:
         return f"<{self.method} {self.path} {self.headers} {self.body[:200]!r}>"
 
 
+def fields(lines):
+    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+class Stream:
+    """A streamed answer, read chunk by chunk. `refuse` is the host's early answer; then `rest` reads past what comes."""
+
+    def __init__(self, slot, headers):
+        self.slot, self.headers = slot, headers
+        self.trailers = None
+
+    def chunk(self):
+        """The next chunk, or `None` for the last, after which `trailers` are there."""
+        slot = self.slot
+        size = int(slot.line_block(b"\r\n")[0], 16)
+        if not size:
+            lines = []
+            while line := slot.line_block(b"\r\n")[0]:
+                lines.append(line)
+            self.trailers = fields(lines)
+            assert {*self.trailers} <= {name.strip().lower() for name in self.headers["trailer"].split(",")}
+            return None
+        parts, have = [slot.buffer], len(slot.buffer)
+        while have < size + 2:
+            slot.buffer = b""
+            slot.read_more()
+            parts.append(slot.buffer)
+            have += len(slot.buffer)
+        data = b"".join(parts)
+        assert data[size:size + 2] == b"\r\n"
+        slot.buffer = data[size + 2:]
+        return data[:size]
+
+    def rest(self):
+        return list(iter(self.chunk, None))
+
+    def refuse(self, status=410, kind="InvokeTimeout"):
+        self.slot.send(Slot.answer_bytes(status, json.dumps({"errorMessage": "over", "errorType": kind}).encode()))
+
+    @property
+    def error(self):
+        """The error object of the trailers; `None` without them."""
+        if not self.trailers:
+            return None
+        body = json.loads(base64.b64decode(self.trailers["lambda-runtime-function-error-body"], validate=True))
+        assert body["errorType"] == self.trailers["lambda-runtime-function-error-type"]
+        return body
+
+
 class Slot:
     """The host's end of one connection. `reads` counts the reads that brought data."""
 
@@ -245,15 +296,25 @@ class Slot:
         self.reads += 1
         self.buffer += data
 
-    def request(self):
-        while b"\r\n\r\n" not in self.buffer:
+    def line_block(self, end):
+        """What comes before `end`, which is consumed too, as lines."""
+        while end not in self.buffer:
             self.read_more()
-        head, _, rest = self.buffer.partition(b"\r\n\r\n")
-        lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        block, _, self.buffer = self.buffer.partition(end)
+        return block.decode("latin-1").split("\r\n")
+
+    def head(self):
+        lines = self.line_block(b"\r\n\r\n")
+        headers = fields(lines[1:])
         method, path, version = lines[0].split(" ")
         assert version == "HTTP/1.1" and headers["host"], lines
-        length = int(headers.get("content-length", 0))
+        return Request(method, path, headers, b"")
+
+    def request(self):
+        request = self.head()
+        assert "transfer-encoding" not in request.headers, request
+        length = int(request.headers.get("content-length", 0))
+        rest = self.buffer
         chunks, have = [rest], len(rest)
         while have < length:
             self.buffer = b""
@@ -262,7 +323,18 @@ class Slot:
             have += len(self.buffer)
         rest = b"".join(chunks)
         self.buffer = rest[length:]
-        return Request(method, path, headers, rest[:length])
+        request.body = rest[:length]
+        return request
+
+    def stream(self):
+        """The head of the streamed answer to the invocation that was sent last."""
+        request = self.head()
+        headers = request.headers
+        assert (request.method, request.path) == ("POST", f"/2018-06-01/runtime/invocation/{self.id}/response"), request
+        assert headers["lambda-runtime-invocation-id"] == f"nonce-{self.count}"
+        assert headers["lambda-runtime-function-response-mode"] == "streaming"
+        assert headers["transfer-encoding"] == "chunked" and "content-length" not in headers
+        return Stream(self, headers)
 
     def expect_next(self):
         request = self.request()
@@ -300,6 +372,15 @@ class Slot:
         assert request.method == "POST" and request.path.startswith(prefix), request
         assert request.headers["lambda-runtime-invocation-id"] == f"nonce-{self.count}"
         return request.path[len(prefix):], request
+
+    def invoke_stream(self, event, **options):
+        """A streamed call, read to its end: (the chunks, the stream)."""
+        self.send(self.event_bytes(event, **options))
+        stream = self.stream()
+        chunks = stream.rest()
+        self.expect_next()
+        self.send(self.ACCEPTED)
+        return chunks, stream
 
     def invoke(self, event, acknowledge=b"", **options):
         """One warm call: event out (behind the acknowledgement of the last one), outcome and `next` in."""

@@ -23,8 +23,10 @@ NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r
 READ_BYTES = 65536
 JOIN_BYTES = 65536  # up to here head and body are copied together; beyond, the kernel gathers them
 ACKNOWLEDGEMENTS_MAX = 64  # progress reports whose answer has not been read
+TRAILER_ERROR_BYTES = 32768  # of the error document of a stream that failed on its way
 
 _current = _thread._local()  # .request_id, for log lines
+_END = object()  # of an iterator
 
 
 # MARK: JSON
@@ -110,7 +112,8 @@ class Connection:
         self.descriptor = descriptor
         self.buffer = b""
         self.unread = 0  # answers to come that nobody needs
-        self.invocation = None  # the one that runs, by its request id
+        self.invocation = None  # the one that runs and may still send reports, by its request id
+        self.poll = None
         self.lock = _thread.allocate_lock()  # a function may report progress from threads of its own
         os.set_inheritable(descriptor, False)
         os.set_blocking(descriptor, True)
@@ -187,16 +190,32 @@ class Connection:
             self.invocation = None
             self.post(path, body, headers, NEXT)
 
+    def has_input(self):
+        """Whether something of an answer, or the end of the connection, is there already."""
+        if self.buffer:
+            return True
+        if self.poll is None:
+            import select
+            self.poll = select.poll()
+            self.poll.register(self.descriptor, select.POLLIN)
+        return bool(self.poll.poll(0))
+
+    def is_refused(self):
+        """Whether the host has answered the stream that is being sent, which says that it wants no more of it. Its
+        answer is the last that is unread: those to progress reports come before."""
+        while self.unread and self.has_input():
+            self.read_answer()
+            self.unread -= 1
+        return not self.unread
+
     def post_progress(self, invocation, body):
         """Takes what answers have come, and waits for them only when too many are outstanding. A report of an
-        invocation that has ended is dropped: behind a `next`, its answer could not be told from the event."""
-        import select
+        invocation that has ended is dropped: behind a `next`, its answer could not be told from the event. So is one
+        behind the head of a stream."""
         with self.lock:
             if self.invocation != invocation:
                 return
-            poll = select.poll()
-            poll.register(self.descriptor, select.POLLIN)
-            while self.unread and (self.unread >= ACKNOWLEDGEMENTS_MAX or poll.poll(0)):
+            while self.unread and (self.unread >= ACKNOWLEDGEMENTS_MAX or self.has_input()):
                 self.read_answer()
                 self.unread -= 1
             self.post(b"/roost/v1/runtime/invocation/%b/progress" % invocation.encode("latin-1"), body,
@@ -221,7 +240,7 @@ class Client:
 
 
 class Context:
-    """The second argument of a handler: Lambda's names, and `progress`."""
+    """The second argument of a handler: Lambda's names, `progress`, and `content_type`."""
 
     identity = None
     function_name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
@@ -232,6 +251,7 @@ class Context:
 
     def __init__(self, connection, headers):
         self._connection = connection
+        self._content_type = "application/octet-stream"
         self._deadline = int(headers.get("lambda-runtime-deadline-ms", 0))
         self.aws_request_id = headers["lambda-runtime-aws-request-id"]
         self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn")
@@ -242,10 +262,24 @@ class Context:
     def get_remaining_time_in_millis(self):
         return max(self._deadline - int(time() * 1000), 0)
 
+    @property
+    def content_type(self):
+        """The media type of a streamed answer. To be set before the first item; other answers have types of their own."""
+        return self._content_type
+
+    @content_type.setter
+    def content_type(self, value):
+        if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
+            raise ValueError(f"not a media type: {value!r}")
+        if self._connection.invocation != self.aws_request_id:
+            raise RuntimeError("content_type must be set before the first item is sent")
+        self._content_type = value
+
     def progress(self, fraction=None, step=None, metrics=None, message=None):
         """Reports how far a long invocation is: `fraction` of the whole, `step`, named `metrics`, a `message`.
 
-        Does not wait for the host. Does nothing once the handler has returned. Numbers must be finite.
+        Does not wait for the host. Does nothing once the handler has returned, or yielded its first item. Numbers must
+        be finite.
         """
         report = {}
         if fraction is not None:
@@ -295,6 +329,11 @@ def describe(exception, request_id):
     kind = type(exception).__name__
     log("".join([f"[ERROR] {kind}: {message}\n", "Traceback (most recent call last):\n" if stack else "", *stack]))
     return error_body(message, kind, stack, request_id)
+
+
+def marshal_error(error, request_id):
+    log(f"[ERROR] Runtime.MarshalError: {_text(error)}")
+    return error_body(f"Unable to marshal response: {_text(error)}", "Runtime.MarshalError", [], request_id)
 
 
 def log(text):
@@ -426,7 +465,8 @@ def configure_logging(logging):
 # MARK: serving
 
 def invoke(handler, connection, headers, event, alone):
-    """Runs the handler once. Returns what to post: the last part of the path, the body, the content type."""
+    """Runs the handler once. Returns what to post: the last part of the path, the body, the content type. Of an answer
+    that was streamed only its end is left: `None`, those bytes, `None`."""
     request_id = headers["lambda-runtime-aws-request-id"]
     _current.request_id = request_id
     try:
@@ -444,18 +484,96 @@ def invoke(handler, connection, headers, event, alone):
         value = event = None
         if isinstance(result, (bytes, bytearray, memoryview)):
             return b"/response", bytes(result), b"application/unknown"
+        if hasattr(type(result), "__next__"):
+            return stream(result, context, connection, headers)
         try:
+            if hasattr(type(result), "__anext__"):
+                raise TypeError("an asynchronous generator cannot be streamed; make the handler a plain generator")
             return b"/response", dumps(result), b"application/json"
         except Exception as error:
-            log(f"[ERROR] Runtime.MarshalError: {_text(error)}")
-            return b"/error", error_body(f"Unable to marshal response: {_text(error)}", "Runtime.MarshalError", [],
-                                         request_id), b"application/json"
-    except SystemExit:
+            return b"/error", marshal_error(error, request_id), b"application/json"
+    except (SystemExit, HostGone):
         raise
     except BaseException as error:  # KeyboardInterrupt and CancelledError too: they are about one invocation
         return b"/error", describe(error, request_id), b"application/json"
     finally:
         _current.request_id = ""
+
+
+def outcome_head(headers, outcome, kind):
+    """The path of an outcome, and the header lines that every outcome has."""
+    nonce = headers.get("lambda-runtime-invocation-id")
+    return (b"%binvocation/%b%b" % (BASE, headers["lambda-runtime-aws-request-id"].encode("latin-1"), outcome),
+            b"Content-Type: %b\r\n%b" % (
+                kind, b"Lambda-Runtime-Invocation-Id: %b\r\n" % nonce.encode("latin-1") if nonce else b""))
+
+
+def stream(items, context, connection, headers):
+    """Sends what the function yields, a chunk for each item, until it ends, fails, or the host wants no more. Returns
+    what `invoke` does. The head goes with the first chunk, so that a failure before it is an ordinary one."""
+    is_begun = is_refused = False
+    failure = None
+
+    def begin():
+        nonlocal is_begun
+        if is_begun:
+            return b""
+        is_begun = True
+        with connection.lock:  # no progress report may follow
+            connection.invocation = None
+            connection.unread += 1
+        return (b"POST %b HTTP/1.1\r\nHost: runtime\r\n%bLambda-Runtime-Function-Response-Mode: streaming\r\n"
+                b"Transfer-Encoding: chunked\r\n"
+                b"Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n"
+                % outcome_head(headers, b"/response", context.content_type.encode()))
+
+    try:
+        try:
+            while (item := next(items, _END)) is not _END:
+                try:
+                    chunk = encode_item(item)
+                except Exception as error:
+                    failure = marshal_error(error, context.aws_request_id)
+                    break
+                if chunk:
+                    if is_begun and (is_refused := connection.is_refused()):
+                        break
+                    connection.send(b"%b%x\r\n" % (begin(), len(chunk)), chunk, b"\r\n")
+                item = chunk = None  # while the function makes the next, only that one is held
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+    except (SystemExit, HostGone):
+        raise
+    except BaseException as error:
+        failure = describe(error, context.aws_request_id)
+    if failure and not is_begun:
+        return b"/error", failure, b"application/json"
+    return None, begin() + b"0\r\n%b\r\n" % (error_trailers(failure) if failure and not is_refused else b""), None
+
+
+def encode_item(item):
+    """What one item of a stream is sent as: bytes, UTF-8, or else a line of JSON."""
+    if isinstance(item, (bytes, bytearray)):
+        return item
+    if isinstance(item, memoryview):
+        return bytes(item)  # its length may count other things than bytes
+    if isinstance(item, str):
+        return item.encode()
+    return dumps(item) + b"\n"
+
+
+def error_trailers(body):
+    """An error document as the trailers of a stream. A long one loses its stack trace, which is in the log, and the
+    end of its message."""
+    import binascii
+    error = loads(body.decode())
+    kind = error["errorType"][:200]
+    if len(body) > TRAILER_ERROR_BYTES:
+        body = error_body(error["errorMessage"][:2000], kind, [], error["requestId"])
+    return (b"Lambda-Runtime-Function-Error-Type: %b\r\nLambda-Runtime-Function-Error-Body: %b\r\n"
+            % (kind.encode("ascii", "replace"), binascii.b2a_base64(body, newline=False)))
 
 
 def serve(handler, connection, alone):
@@ -470,11 +588,11 @@ def serve(handler, connection, alone):
             outcome, body, kind = invoke(handler, connection, headers, event, alone)
             event = None
             flush()
-            nonce = headers.get("lambda-runtime-invocation-id")
-            connection.post_outcome(
-                b"%binvocation/%b%b" % (BASE, headers["lambda-runtime-aws-request-id"].encode("latin-1"), outcome), body,
-                b"Content-Type: %b\r\n%b" % (
-                    kind, b"Lambda-Runtime-Invocation-Id: %b\r\n" % nonce.encode("latin-1") if nonce else b""))
+            if outcome:
+                path, lines = outcome_head(headers, outcome, kind)
+                connection.post_outcome(path, body, lines)
+            else:
+                connection.send(body, tail=NEXT)
             body = None
     except HostGone:
         pass
