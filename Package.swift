@@ -48,6 +48,9 @@ let package = Package(
         .target(
             name: "Workers", dependencies: ["Artifacts", "Domain", "HTTP", "JSON", "Loop"], swiftSettings: settings),
         .target(
+            name: "Signing", dependencies: ["Domain", "JSON", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: strict),
+        .target(
             name: "Management", dependencies: ["Artifacts", "Domain", "Loop", "Registry"],
             swiftSettings: strict + testable),
         .target(
@@ -114,6 +117,10 @@ let package = Package(
             name: "RegistryTests", dependencies: ["Domain", "Registry", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),
         .testTarget(name: "SchedulingTests", dependencies: ["Domain", "Scheduling"], swiftSettings: strict),
+        .testTarget(
+            name: "SigningTests",
+            dependencies: ["Domain", "Signing", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: settings),
         .testTarget(
             name: "WorkersTests", dependencies: ["Domain", "Loop", "TestSupport", "Workers"], swiftSettings: settings),
     ]
