@@ -82,7 +82,7 @@ let package = Package(
         .executableTarget(
             name: "RoostCommand",
             dependencies: [
-                "Artifacts", "CCurl", "Domain", "Host", "JSON", "Manifests",
+                "Artifacts", "CCurl", "Domain", "Host", "JSON", "Manifests", "Signing",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings + testable),

@@ -1,3 +1,5 @@
+import Signing
+
 /// Why a verb could not do what it was asked.
 enum CommandError: Error {
     /// The command line cannot mean anything: exit status 2.
@@ -19,6 +21,8 @@ enum CommandError: Error {
     case io(path: String, operation: String, errno: Int32)
     /// A program that a verb needs is missing or failed; `output` is what it printed.
     case program(name: String, reason: String, output: [UInt8])
+    /// The file with the access keys.
+    case keys(KeyFileError)
     /// Everything that could be said has been printed.
     case failed
     /// The host could not start, or ended for a reason.
@@ -28,7 +32,7 @@ enum CommandError: Error {
         switch self {
         case .usage: 2
         case .unreachable, .interrupted, .refused, .badAnswer, .functionFailed, .executionEnded, .folder, .io, .program,
-            .failed, .hostFailed:
+            .keys, .failed, .hostFailed:
             1
         }
     }
@@ -52,6 +56,7 @@ enum CommandError: Error {
         case .program(let name, let reason, let output):
             output.isEmpty
                 ? "\(name): \(reason)" : String(decoding: output, as: UTF8.self) + "\n\(name): \(reason)"
+        case .keys(let error): error.description
         case .failed: nil
         case .hostFailed(let reason): reason
         }

@@ -4,6 +4,10 @@ struct Endpoint: Equatable {
     let url: String
     /// Without port and brackets.
     let hostName: String
+    /// The field Host of its requests: the name, with the port if there is one.
+    let authority: String
+    /// What stands before the paths of all requests; empty, or with a slash at its start and none at its end.
+    let basePath: String
 
     init(_ text: String) throws(CommandError) {
         let wrong = CommandError.usage("'\(text)' is not an endpoint; one looks like http://127.0.0.1:7070")
@@ -30,6 +34,8 @@ struct Endpoint: Equatable {
         }
         self.url = String(url)
         self.hostName = String(name)
+        self.authority = String(authority)
+        self.basePath = String(url.dropFirst(scheme.count + authority.count))
     }
 
     /// True when the host is on this machine, so that no proxy is asked and what is installed here matters to it.

@@ -144,7 +144,7 @@ extension HostClient {
             _ = try send(
                 "PUT", .roost("artifacts", digest.description),
                 headers: [("Content-Type", "application/octet-stream")],
-                body: .file(path: file.source, sizeBytes: file.sizeBytes))
+                body: .file(path: file.source, sizeBytes: file.sizeBytes, digest: digest))
             bytesSent += file.sizeBytes
         }
         _ = try send(

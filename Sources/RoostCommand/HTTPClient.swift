@@ -1,20 +1,34 @@
+import Artifacts
 import CCurl
+import Domain
 import Glibc
+import Signing
 
 /// What a request carries.
 enum RequestBody {
     case none
     case bytes([UInt8])
     /// Read while it is sent.
-    case file(path: String, sizeBytes: Int)
+    case file(path: String, sizeBytes: Int, digest: Digest)
 
     var sizeBytes: Int {
         switch self {
         case .none: 0
         case .bytes(let bytes): bytes.count
-        case .file(_, let sizeBytes): sizeBytes
+        case .file(_, let sizeBytes, _): sizeBytes
         }
     }
+
+    /// Of all bytes that it has; none are read for it from a file.
+    var digest: Digest {
+        switch self {
+        case .none: SHA256Hasher.digest(of: [])
+        case .bytes(let bytes): SHA256Hasher.digest(of: bytes)
+        case .file(_, _, let digest): digest
+        }
+    }
+
+    var isFile: Bool { if case .file = self { true } else { false } }
 }
 
 struct HTTPResponse {
@@ -30,11 +44,14 @@ struct HTTPResponse {
 /// HTTP/1.1 requests, one after the other, over one libcurl handle, which keeps its connection. Blocks its caller.
 final class HTTPClient {
     let endpoint: Endpoint
+    /// Signs every request; nil when they are sent without a signature.
+    private let signer: Signer?
     /// Nil only when libcurl has no memory left.
     private let easy: UnsafeMutableRawPointer?
 
-    init(_ endpoint: Endpoint) {
+    init(_ endpoint: Endpoint, signer: Signer? = nil) {
         self.endpoint = endpoint
+        self.signer = signer
         // One thread and one client: the handle's first use is early enough for the library's own initialisation.
         easy = curl_easy_init()
     }
@@ -53,7 +70,8 @@ final class HTTPClient {
         defer { transfer.close() }
         do {
             try transfer.prepare(
-                method: method, url: endpoint.url + path.description, headers: headers,
+                method: method, url: endpoint.url + path.description,
+                headers: signed(method, path, headers, body),
                 asksFirst: body.sizeBytes > 1 << 20, timeout: timeout)
             // A proxy for the world must not see what is meant for this machine.
             if endpoint.isLoopback { try transfer.set(CURLOPT_PROXY, "") }
@@ -65,6 +83,19 @@ final class HTTPClient {
         }
         if let failure = transfer.fileFailure { throw failure }
         return transfer.response
+    }
+
+    /// `headers`, with those that a signature needs.
+    private func signed(
+        _ method: String, _ path: RequestPath, _ headers: [(String, String)], _ body: RequestBody
+    ) -> [(String, String)] {
+        guard let signer else { return headers }
+        // Said here, so that what is signed is what libcurl sends.
+        let fields = [("Host", endpoint.authority)] + headers
+        return fields
+            + signer.sign(
+                method, target: endpoint.basePath + path.description, fields: fields, bodyDigest: body.digest,
+                declaresBody: body.isFile, at: Timestamp(millisecondsSince1970: Int64(epochSeconds() * 1000)))
     }
 }
 
@@ -154,7 +185,7 @@ private final class Transfer {
         case .bytes(let bytes):
             self.bytes = bytes
             try upload(sizeBytes: bytes.count)
-        case .file(let path, let sizeBytes):
+        case .file(let path, let sizeBytes, _):
             filePath = path
             file = open(path, O_RDONLY | O_CLOEXEC)
             guard file >= 0 else {

@@ -14,7 +14,8 @@ struct Roost: ParsableCommand {
             Exit status: 0 done, 1 the function or the request failed, 2 wrong usage.
             """,
         groupedSubcommands: [
-            CommandGroup(name: "The host", subcommands: [Serve.self, Ps.self, Audit.self, Doctor.self]),
+            CommandGroup(
+                name: "The host", subcommands: [Serve.self, Keys.self, Ps.self, Audit.self, Doctor.self]),
             CommandGroup(
                 name: "Functions",
                 subcommands: [
@@ -52,12 +53,25 @@ struct ClientOptions: ParsableArguments {
             "Where the host is. Default: $ROOST_ENDPOINT, else http://127.0.0.1:7070.", valueName: "url"))
     var endpoint: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Sign with the access key of this profile of the AWS credentials file. Default: the key in "
+                + "$AWS_ACCESS_KEY_ID, else the profile $AWS_PROFILE, else the profile 'default' if there is one.",
+            valueName: "name"))
+    var profile: String?
+
     @Flag(help: "Print JSON instead of text for people.")
     var json = false
 
     /// The host that the verb talks to.
     func host() throws(CommandError) -> HostClient {
-        let environment = getenv("ROOST_ENDPOINT").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
-        return HostClient(HTTPClient(try Endpoint(endpoint ?? environment ?? "http://127.0.0.1:7070")))
+        let endpoint = try Endpoint(endpoint ?? environmentVariable("ROOST_ENDPOINT") ?? "http://127.0.0.1:7070")
+        let credentials = try Credentials.find(profile: profile, variable: environmentVariable)
+        return HostClient(HTTPClient(endpoint, signer: credentials?.signer))
     }
+}
+
+/// Nil also when it is empty.
+func environmentVariable(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
 }
