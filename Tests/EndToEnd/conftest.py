@@ -21,6 +21,8 @@ import boto3
 import botocore.config
 import pytest
 
+pytest.register_assert_rewrite("lambda_api")
+
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("ROOST_BINARY") or ROOT / ".build/release/roost").resolve()
 ROLE = "arn:aws:iam::000000000000:role/roost"
@@ -252,7 +254,10 @@ def make_host(tmp_path):
 
 @pytest.fixture(scope="module")
 def lambda_client(host):
-    return host.client()
+    """boto3 for the module's host; what it is answered is compared with the service's model."""
+    from lambda_api import checked
+
+    return checked(host.client())
 
 
 @pytest.fixture

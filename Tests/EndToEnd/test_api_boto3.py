@@ -12,69 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ARN, ROLE, make_zip, wait_until
+from lambda_api import ACTOR, VERSIONED, check_error, failure, invoke, result, wait_until_ended
 
 ACCOUNT = "000000000000"
-UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-VERSIONED = "def handler(event, context):\n    return %r\n"
-# Does what its event says; with nothing to do, it says which worker it is.
-ACTOR = """
-import os, signal, sys, time
-
-WORKER = os.urandom(8).hex()
-
-def handler(event, context):
-    what = event.get("do")
-    if what == "raise":
-        raise ValueError("no " + event["what"])
-    if what == "exit":
-        os._exit(event["code"])
-    if what == "sys.exit":
-        sys.exit(event["code"])
-    if what == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if what == "sleep":
-        time.sleep(event["seconds"])
-    if what == "large":
-        return "x" * event["bytes"]
-    if what == "print":
-        sys.stdout.write(event["text"])
-    if what == "context":
-        return {key: getattr(context, key) for key in (
-            "aws_request_id", "invoked_function_arn", "function_name", "function_version", "memory_limit_in_mb")}
-    if what == "client context":
-        context = context.client_context
-        return context and {"custom": context.custom, "env": context.env}
-    if what == "environment":
-        return os.environ.get(event["name"])
-    return WORKER
-"""
-
-
-def invoke(client, name, event=None, **options):
-    if event is not None:
-        options["Payload"] = json.dumps(event)
-    return client.invoke(FunctionName=name, **options)
-
-
-def result(response):
-    assert "FunctionError" not in response, response["Payload"].read()
-    return json.loads(response["Payload"].read())
-
-
-def failure(response):
-    """The error object of an invocation whose function failed."""
-    assert response["StatusCode"] == 200 and response["FunctionError"] == "Unhandled"
-    return json.loads(response["Payload"].read())
-
-
-def check_error(caught, status, code, message=None):
-    response = caught.value.response
-    assert response["ResponseMetadata"]["HTTPStatusCode"] == status
-    assert response["Error"]["Code"] == code
-    assert response["Error"]["Message"] not in ("", "None")
-    assert response["ResponseMetadata"]["RequestId"]
-    if message is not None:
-        assert message in response["Error"]["Message"]
 
 
 # MARK: the main job
@@ -897,14 +837,6 @@ def test_a_page_has_at_most_fifty(lambda_client, make_function):
 
 
 # MARK: events
-
-def wait_until_ended(client, arn, seconds=20):
-    def ended():
-        execution = client.get_durable_execution(DurableExecutionArn=arn)
-        return execution if execution["Status"] != "RUNNING" else None
-
-    return wait_until(ended, f"the end of {arn}", seconds)
-
 
 def test_an_event_is_an_execution(lambda_client, make_function):
     client, name = lambda_client, make_function("def handler(event, context):\n    return {'got': event}\n")
