@@ -41,6 +41,8 @@ def handler(event, context):
         logging.info("logged")
         for n in range(event["lines"]):
             print("x" * 99)
+    if what == "bytes":
+        return bytes([0, 255, 123])
     if what == "nan":
         return float("nan")
     if what == "context":
@@ -166,3 +168,6 @@ def test_large_answers_and_long_logs(lambda_client, function):
     # What is no JSON is the function's own affair, as on Lambda.
     response = lambda_client.invoke(FunctionName=name, Payload=b'{"do": "nan"}')
     assert response["Payload"].read() == b"NaN"
+    response = lambda_client.invoke(FunctionName=name, Payload=b'{"do": "bytes"}')
+    assert response["Payload"].read() == b"\x00\xff{"
+    assert response["ResponseMetadata"]["HTTPHeaders"]["content-type"] == "application/unknown"
