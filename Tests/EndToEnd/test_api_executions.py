@@ -443,7 +443,7 @@ def test_an_execution_that_waits_can_be_paused_and_resumed(lambda_client, blocke
 def test_a_running_attempt_is_finished_before_the_pause_and_the_pause_can_be_taken_back(
         host, lambda_client, make_function):
     client, name = lambda_client, make_function(COUNTED, Timeout=60)
-    arn = start(client, name, {"key": "x", "seconds": 1})
+    arn = start(client, name, {"key": "x", "seconds": 2})
     wait_until(lambda: any(worker["State"] == "busy" for worker in host.workers(name)), "the worker")
     client.pause_durable_execution(DurableExecutionArn=arn)
     wait_until(lambda: status(client, arn) == "PAUSING", "the pause", 5)
@@ -455,7 +455,7 @@ def test_a_running_attempt_is_finished_before_the_pause_and_the_pause_can_be_tak
 
 def test_the_retries_of_a_paused_execution_wait(make_host, lambda_client, host, make_function):
     client, name = lambda_client, make_function(COUNTED, Timeout=60)
-    arn = start(client, name, {"key": "x", "seconds": 0.5, "fail": True})
+    arn = start(client, name, {"key": "x", "seconds": 1, "fail": True})
     wait_until(lambda: any(worker["State"] == "busy" for worker in host.workers(name)), "the worker")
     client.pause_durable_execution(DurableExecutionArn=arn)
     paused(client, arn)
@@ -523,7 +523,7 @@ def test_as_many_attempts_as_are_configured_for_the_qualifier(host, lambda_clien
 
 def test_what_is_configured_when_an_attempt_ends_counts(host, lambda_client, make_function):
     client, name = lambda_client, make_function(COUNTED)
-    arn = start(client, name, {"key": "x", "seconds": 0.4, "fail": True})
+    arn = start(client, name, {"key": "x", "seconds": 1, "fail": True})
     wait_until(lambda: any(worker["State"] == "busy" for worker in host.workers(name)), "the worker")
     client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
     assert wait_until_ended(client, arn)["Status"] == "FAILED"
