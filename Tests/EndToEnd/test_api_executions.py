@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ARN, ROLE, Host, make_zip, wait_until
-from lambda_api import ACTOR, MODEL, check_error, invoke, path_of, pipelined, post, violations, wait_until_ended
+from lambda_api import ACTOR, MODEL, VERSIONED, check_error, invoke, path_of, pipelined, post, violations, wait_until_ended
 
 # Prints each call with what its event calls it, and fails, waits or answers.
 COUNTED = """
@@ -528,6 +528,29 @@ def test_what_is_configured_when_an_attempt_ends_counts(host, lambda_client, mak
     client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
     assert wait_until_ended(client, arn)["Status"] == "FAILED"
     assert attempts(client, arn) == 1
+
+
+def test_an_event_for_latest_runs_what_is_the_latest_when_its_turn_comes(lambda_client, blocked):
+    client, (name, blocker) = lambda_client, blocked
+    arn = start(client, name, {})
+    client.update_function_code(FunctionName=name, ZipFile=make_zip({"function.py": VERSIONED % "new"}))
+    client.stop_durable_execution(DurableExecutionArn=blocker)
+    assert json.loads(wait_until_ended(client, arn)["Result"]) == "new"
+
+
+def test_all_attempts_of_an_event_run_the_version_that_its_alias_had(host, lambda_client, make_function):
+    client, name = lambda_client, make_function(COUNTED, Publish=True, Timeout=20)
+    client.update_function_configuration(FunctionName=name, Description="second")
+    client.publish_version(FunctionName=name)
+    client.create_alias(FunctionName=name, Name="live", FunctionVersion="1",
+                        RoutingConfig={"AdditionalVersionWeights": {"2": 1.0}})
+    arn = start(client, f"{name}:live", {"key": "x", "seconds": 0.3, "fail": True})
+    assert f":{name}:2/" in arn
+    client.update_alias(FunctionName=name, Name="live", RoutingConfig={})
+    ended = wait_until_ended(client, arn)
+    assert (ended["Status"], ended["Version"]) == ("FAILED", "2")
+    text = host.request("GET", f"/roost/v1/functions/{name}/logs?lines=1000").body.decode()
+    assert [line.split("\t")[1] for line in text.splitlines() if "called x" in line] == ["2"] * 3
 
 
 @pytest.fixture

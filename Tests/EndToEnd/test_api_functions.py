@@ -223,6 +223,7 @@ def test_every_operation_describes_a_version_with_the_same_members(lambda_client
         "PublishVersion": client.publish_version(FunctionName=name),
         "UpdateFunctionCode and publish": client.update_function_code(FunctionName=name, ZipFile=package, Publish=True),
         "GetFunction of a version": client.get_function(FunctionName=name, Qualifier="1")["Configuration"]}
+    assert client.publish_version(FunctionName=name, Description="other")["Description"] == "d"  # nothing was published
     listed = {
         "ListFunctions": next(f for f in client.list_functions()["Functions"] if f["FunctionName"] == name),
         "ListFunctions of all versions": next(
@@ -239,6 +240,7 @@ def test_every_operation_describes_a_version_with_the_same_members(lambda_client
         assert found["SnapStart"] == {"ApplyOn": "None", "OptimizationStatus": "Off"}
         assert found["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": "/aws/lambda/described"}
         assert found["EphemeralStorage"] == {"Size": 512} and found["PackageType"] == "Zip"
+        assert found["Description"] == "d"
         assert len(found["Architectures"]) == 1 and found["CodeSize"] == len(package)
         assert re.fullmatch(UUID, found["RevisionId"])
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000", found["LastModified"])
