@@ -1,5 +1,5 @@
-"""What the tests of the Lambda API share: functions that do as they are told, calls, what was answered, and the service's
-own model, which botocore carries."""
+"""What the tests of the Lambda API share: functions that do as they are told, calls, what was answered, and the
+service's own model, which botocore carries."""
 
 import json
 import re

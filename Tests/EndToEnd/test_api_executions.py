@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ARN, ROLE, Host, make_zip, wait_until
-from lambda_api import ACTOR, MODEL, VERSIONED, check_error, invoke, path_of, pipelined, post, violations, wait_until_ended
+from lambda_api import (
+    ACTOR, MODEL, VERSIONED, check_error, invoke, path_of, pipelined, post, violations, wait_until_ended)
 
 # Prints each call with what its event calls it, and fails, waits or answers.
 COUNTED = """
@@ -590,7 +591,8 @@ def test_a_success_is_told_to_its_destination(lambda_client, make_function, reco
     client.put_function_event_invoke_config(FunctionName=name, DestinationConfig=records.config)
     response = invoke(client, name, {"key": "世"}, InvocationType="Event")
     [record] = records("success")
-    rest = check_record(record, response["ResponseMetadata"]["RequestId"], f"{name}:$LATEST", "Success", 1, {"key": "世"})
+    request = response["ResponseMetadata"]["RequestId"]
+    rest = check_record(record, request, f"{name}:$LATEST", "Success", 1, {"key": "世"})
     assert rest == {"responseContext": {"statusCode": 200, "executedVersion": "$LATEST"},
                     "responsePayload": {"key": "世", "version": "$LATEST"}}
     assert records("failure", 0) == []

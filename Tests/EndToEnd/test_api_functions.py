@@ -104,7 +104,8 @@ ERRORS = {
         {"Type": "User", "message": "Client context must be a valid Base64-encoded JSON object."}),
     "payload": ("POST", FUNCTIONS + "/errors/invocations", b" " * (6 << 20) + b"1", {}, 413,
                 "RequestTooLargeException", {"Type": "User", "message": (
-                    "6291457 byte payload is too large for the RequestResponse invocation type (limit 6291456 bytes)")}),
+                    "6291457 byte payload is too large for the RequestResponse invocation type "
+                    "(limit 6291456 bytes)")}),
     "event": ("POST", FUNCTIONS + "/errors/invocations", b" " * (1 << 20) + b"1", EVENT, 413,
               "RequestTooLargeException", {"Type": "User", "message": (
                   "1048577 byte payload is too large for the Event invocation type (limit 1048576 bytes)")}),
@@ -168,7 +169,8 @@ def test_what_the_pattern_of_names_takes_is_no_violation_of_it(host, make_functi
     pieces = [["", "arn:aws:lambda:", "arn::lambda:", "arn:aws-cn:lambda:", "arn:aws:", "ARN:aws:lambda:"],
               ["", region, "eu-west-1:", "us-gov-west-1:", "us-iso-east-1:", "us-east-12:", "-:"],
               ["", account, "123:", "00000000000:"], ["", "function:", "layer:"],
-              [name, "n.o", "no-where", "", "a b", "ä", "x/y"], ["", ":$LATEST", ":$LATEST.PUBLISHED", ":$X", ":1", ":live", ":", ":a.b"]]
+              [name, "n.o", "no-where", "", "a b", "ä", "x/y"],
+              ["", ":$LATEST", ":$LATEST.PUBLISHED", ":$X", ":1", ":live", ":", ":a.b"]]
     texts = {"".join(chance.choice(options) for options in pieces) for _ in range(400)}
     texts |= {f"{region}{account}function:{name}", f"{account}{name}", f"arn:aws:lambda:{name}"}
     wrong = []
@@ -227,7 +229,8 @@ def test_every_operation_describes_a_version_with_the_same_members(lambda_client
     listed = {
         "ListFunctions": next(f for f in client.list_functions()["Functions"] if f["FunctionName"] == name),
         "ListFunctions of all versions": next(
-            f for f in client.list_functions(FunctionVersion="ALL")["Functions"] if f["FunctionArn"].endswith(f"{name}:2")),
+            f for f in client.list_functions(FunctionVersion="ALL")["Functions"]
+            if f["FunctionArn"].endswith(f"{name}:2")),
         "ListVersionsByFunction": client.list_versions_by_function(FunctionName=name)["Versions"][0]}
     expected = {
         "FunctionName", "FunctionArn", "Runtime", "Role", "Handler", "CodeSize", "Description", "Timeout", "MemorySize",
@@ -359,7 +362,8 @@ def test_the_fields_of_each_kind_of_invocation(host, plain):
             (DRY_RUN | tail, 204, set()), (EVENT | tail, 202, {"X-Amz-Durable-Execution-Arn"})):
         answer = host.request("POST", plain, {}, headers)
         assert answer.status == status
-        assert {name for name in own if name in answer.headers} - ({"Content-Type"} if status != 200 else set()) == fields
+        there = {name for name in own if name in answer.headers}
+        assert there - ({"Content-Type"} if status != 200 else set()) == fields
         if "X-Amz-Log-Result" in fields:
             assert base64.b64decode(answer.headers["X-Amz-Log-Result"], validate=True).startswith(b"START RequestId: ")
     failed = host.request("POST", plain, {"do": "raise", "what": "luck"})

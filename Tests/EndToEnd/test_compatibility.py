@@ -18,6 +18,7 @@ def table(heading):
 
 OPERATIONS = table("Operations")
 FIELDS = table("Fields")
+WITH_FIELDS = ("CreateFunction", "UpdateFunctionCode", "UpdateFunctionConfiguration", "PublishVersion")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_an_operation_that_is_there_is_known(host, operation):
 
 def test_every_field_has_its_line():
     known = set()
-    for operation in ("CreateFunction", "UpdateFunctionCode", "UpdateFunctionConfiguration", "PublishVersion", "Invoke"):
+    for operation in (*WITH_FIELDS, "Invoke"):
         known |= MODEL.operation_model(operation).input_shape.members.keys()
     assert list(FIELDS) == sorted(known)
     assert set(FIELDS.values()) == {"yes", "differs", "fixed", "refused"}
@@ -78,13 +79,14 @@ def sample(shape):
 @pytest.mark.parametrize("field", [name for name, here in FIELDS.items() if here == "refused" and name != "TenantId"])
 def test_a_field_that_is_refused_is_named(host, field):
     asked = 0
-    for operation in ("CreateFunction", "UpdateFunctionCode", "UpdateFunctionConfiguration", "PublishVersion"):
+    for operation in WITH_FIELDS:
         members = MODEL.operation_model(operation).input_shape.members
         if field not in members:
             continue
         body = {field: sample(members[field])}
         if operation == "CreateFunction":
-            body |= {"FunctionName": "refused", "Role": ROLE, "Runtime": "python3", "Handler": "h", "Code": {"ZipFile": ""}}
+            body |= {"FunctionName": "refused", "Role": ROLE, "Runtime": "python3", "Handler": "h",
+                     "Code": {"ZipFile": ""}}
         answer = ask(host, operation, body)
         assert (answer.status, answer.error) == (400, "InvalidParameterValueException"), (operation, answer.body)
         assert field in answer.message
