@@ -61,22 +61,22 @@ let package = Package(
         .target(
             name: "LambdaAPI",
             dependencies: [
-                "Artifacts", "Dispatching", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry",
+                "Artifacts", "Dispatching", "Domain", "JSON", "Loop", "Management", "Manifests", "Registry", "Signing",
             ],
             swiftSettings: strict),
         .target(
             name: "RoostAPI",
             dependencies: [
                 "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests",
-                "Registry",
-                "Scheduling", "Workers",
+                "Registry", "Scheduling", "Signing", "Workers",
             ],
             swiftSettings: strict),
         .target(
             name: "Host",
             dependencies: [
                 "Artifacts", "Dispatching", "Domain", "HTTP", "JSON", "LambdaAPI", "Loop", "Management", "Registry",
-                "RoostAPI", "Scheduling", "Workers", .product(name: "Logging", package: "swift-log"),
+                "RoostAPI", "Scheduling", "Signing", "Workers", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .executableTarget(

@@ -140,11 +140,31 @@ package final class Dispatcher {
         ) { [unowned self] in ended($0, $1) }
         invocation.onDispatch = onDispatch
         invocation.completion = completion
+        request.stream?.dispatcher = self
         let waitMax = execution == nil ? scheduler.limits.queueWaitMax : nil
         arriving = invocation
         event { $0.invocationArrived(id, pool: pool, waitMax: waitMax, at: $1, into: &$2) }
         if invocation.state == .queued { queued[id] = invocation }
         arriving = nil
+    }
+
+    func resume(_ invocation: Invocation) {
+        guard invocation.state == .running, let slot = invocation.slot else { return }
+        workers[slot.worker]?.worker?.resumeAnswer(slot: Int(slot.index))
+    }
+
+    func abandon(_ invocation: Invocation) {
+        switch invocation.state {
+        case .queued:
+            queued[invocation.id] = nil
+            invocation.state = .done
+            invocation.completion = nil
+            event { $0.invocationCancelled(invocation.id, at: $1, into: &$2) }
+        case .running:
+            invocation.isUnwanted = true
+            if let slot = invocation.slot { workers[slot.worker]?.worker?.abandonAnswer(slot: Int(slot.index)) }
+        case .done: break
+        }
     }
 
     private func take(_ id: InvocationID) -> Invocation? {

@@ -25,6 +25,8 @@ extension Executions {
             }
         case .functionError(let body):
             await attemptFailed(execution, stored, body)
+        case .streamed:
+            preconditionFailure("the answer of an execution is collected")
         case .refused(.noConcurrency):
             await fail(
                 execution, .failed,
@@ -197,12 +199,12 @@ extension Executions {
     /// taken up again at the next start.
     private func setAside(_ execution: Live, _ error: ManagementError) {
         report("the end of execution \(execution.head.id) is not stored; it is resumed at the next start: \(error)")
-        live[execution.head.id] = nil
+        remove(execution.head.id)
     }
 
     private func forget(_ execution: Live) {
         let id = execution.head.id
-        live[id] = nil
+        remove(id)
         loop.spawn { await self.placement.discardScratch(of: id) }
     }
 }

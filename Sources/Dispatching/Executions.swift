@@ -30,6 +30,8 @@ package final class Executions {
         package var windowMax = 256
         /// Executions that have not ended; more are refused.
         package var liveMax = 1_000_000
+        /// Clients that wait for the end of an execution; more are refused.
+        package var waitersMax = 10_000
         /// How often progress is written to the disk.
         package var progressInterval = Interval.milliseconds(250)
         /// Reports kept between two writes; more are dropped, the oldest first.
@@ -60,6 +62,9 @@ package final class Executions {
     let report: (String) -> Void
 
     var live: [Execution.ID: Live] = [:]
+    /// Who waits for the end of which.
+    var waiters: [Execution.ID: [CheckedContinuation<Void, Never>]] = [:]
+    var waitersCount = 0
     /// Those that wait for a slot of the window, in order of acceptance.
     private var waiting: [Execution.ID] = []
     private var waitingStart = 0
@@ -369,7 +374,7 @@ package final class Executions {
             throw .registry(error)
         }
         execution.head = head
-        live[id] = nil
+        remove(id)
         // Its worker may still write a checkpoint.
         dispatcher.stop(id, grace: settings.stopGrace) { [unowned self] in
             loop.spawn { await self.placement.discardScratch(of: id) }
@@ -428,6 +433,7 @@ package final class Executions {
         if inWindow > 0 { await withCheckedContinuation { onWindowEmpty = $0 } }
         delayTimer?.close()
         progressTimer?.close()
+        for id in waiters.keys { endWaiting(for: id) }
     }
 
     // MARK: - Parts

@@ -15,11 +15,13 @@ extension Invocation {
             case .result: result = .success(body, contentType: head.contentType)
             case .functionError: result = .functionError(body)
             }
-        case .tooLarge:
+        case .streamed(let error):
+            result = .streamed(functionError: error)
+        case .tooLarge(let limit):
             result = .functionError(
                 FunctionErrorBody.make(
                     "Function.ResponseSizeTooLarge",
-                    "Response payload size exceeded maximum allowed payload size (\(responseBytesMax) bytes)."))
+                    "Response payload size exceeded maximum allowed payload size (\(limit) bytes)."))
         case .failed(.timedOut(let limit)):
             let seconds = Self.twoDecimals(limit)
             log(Array("\(requestID) Task timed out after \(seconds) seconds".utf8))
@@ -120,8 +122,10 @@ extension InvocationOutcome {
     /// Worth a line in the function's log although nobody asked for it: cold starts and errors.
     var isNoteworthy: Bool {
         if timing.initialization != nil { return true }
-        if case .success = result { return false }
-        return true
+        switch result {
+        case .success, .streamed(functionError: nil): return false
+        case .functionError, .streamed, .refused: return true
+        }
     }
 }
 

@@ -37,6 +37,12 @@ final class Invocation: AnswerSink {
     private var head: AnswerHead?
     private var body: [UInt8] = []
     private var isTooLarge = false
+    let stream: ResponseStream?
+    /// The answer goes to the stream, piece by piece.
+    private var isStreaming = false
+    private var streamedBytes = 0
+    /// Nobody waits for it any more.
+    var isUnwanted = false
     private let finish: (Invocation, Ending) -> Void
     /// What its client is waiting for; `nil` when nobody is.
     var completion: ((InvocationOutcome) -> Void)?
@@ -44,7 +50,9 @@ final class Invocation: AnswerSink {
     /// How it ended.
     enum Ending {
         case answered(AnswerHead, [UInt8])
-        case tooLarge
+        /// - Parameter error: with which the function broke off.
+        case streamed(error: [UInt8]?)
+        case tooLarge(limit: Int)
         case failed(WorkerFailure)
     }
 
@@ -62,18 +70,29 @@ final class Invocation: AnswerSink {
         clientContext = request.clientContext
         traceID = request.traceID ?? UniqueID.trace(at: EventLoop.wallClock)
         wantsLogTail = request.wantsLogTail
+        stream = request.stream
         self.execution = execution
         self.arrivedAt = arrivedAt
         self.responseBytesMax = responseBytesMax
         self.finish = finish
+        stream?.invocation = self
     }
+
+    /// Of a streamed answer in total. 200 MiB.
+    static let streamBytesMax = 200 << 20
 
     func log(_ line: [UInt8]) { logTail.append(line) }
 
     // MARK: - AnswerSink
 
     func begin(_ head: AnswerHead) {
+        // A stream that has been passed on in part cannot begin again.
+        if isStreaming { isUnwanted = true }
         self.head = head
+        if head.isStream, let stream, !isUnwanted {
+            isStreaming = true
+            return stream.consumer.streamBegan()
+        }
         // What came before was half an answer.
         body = []
         isTooLarge = false
@@ -82,26 +101,45 @@ final class Invocation: AnswerSink {
         }
     }
 
-    func receive(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    func receive(_ bytes: UnsafeRawBufferPointer) -> AnswerReception {
+        if isUnwanted, head?.isStream == true { return .unwanted }
+        if isStreaming, let stream {
+            streamedBytes += bytes.count
+            guard streamedBytes <= Self.streamBytesMax else {
+                isTooLarge = true
+                return .tooLong
+            }
+            return stream.consumer.streamReceived(bytes) ? .more : .wait
+        }
         guard !isTooLarge, body.count + bytes.count <= responseBytesMax else {
             isTooLarge = true
             body = []
-            return false
+            return .tooLong
         }
         unsafe body.append(contentsOf: bytes)
-        return true
+        return .more
     }
 
-    func end() {
+    func end(error: [UInt8]?) {
         guard state == .running, let head else { return }
         state = .done
-        finish(self, isTooLarge ? .tooLarge : .answered(head, body))
+        if isTooLarge {
+            finish(self, tooLarge)
+        } else if isStreaming {
+            finish(self, .streamed(error: error))
+        } else if let error {
+            finish(self, .answered(AnswerHead(kind: .functionError, contentType: nil, contentLength: nil), error))
+        } else {
+            finish(self, .answered(head, body))
+        }
     }
+
+    private var tooLarge: Ending { .tooLarge(limit: isStreaming ? Self.streamBytesMax : responseBytesMax) }
 
     func fail(_ failure: WorkerFailure) {
         guard state == .running else { return }
         state = .done
-        finish(self, isTooLarge ? .tooLarge : .failed(failure))
+        finish(self, isTooLarge ? tooLarge : .failed(failure))
     }
 }
 

@@ -16,10 +16,13 @@ package struct InvocationRequest {
     package var wantsLogTail: Bool
     /// `Root=1-...;Sampled=0`; `nil` makes a new one.
     package var traceID: String?
+    /// Where a streamed answer goes while it comes; `nil` collects it.
+    package var stream: ResponseStream?
 
     package init(
         route: Catalog.Route, qualifier: Qualifier?, requestID: String, payload: [UInt8],
-        clientContext: [UInt8]? = nil, wantsLogTail: Bool = false, traceID: String? = nil
+        clientContext: [UInt8]? = nil, wantsLogTail: Bool = false, traceID: String? = nil,
+        stream: ResponseStream? = nil
     ) {
         self.route = route
         self.qualifier = qualifier
@@ -28,6 +31,7 @@ package struct InvocationRequest {
         self.clientContext = clientContext
         self.wantsLogTail = wantsLogTail
         self.traceID = traceID
+        self.stream = stream
     }
 }
 
@@ -38,6 +42,8 @@ package struct InvocationOutcome {
         case success([UInt8], contentType: String?)
         /// The error object that clients get, as JSON: the function's own, or ours when it gave none.
         case functionError([UInt8])
+        /// All of it went to the request's stream; with the error object if the function broke off.
+        case streamed(functionError: [UInt8]?)
         case refused(InvocationRefusal)
     }
 

@@ -26,8 +26,8 @@ package final class Metrics {
 
     private func update(_ counters: inout Counters, _ outcome: InvocationOutcome) {
         switch outcome.result {
-        case .success: counters.succeeded += 1
-        case .functionError: counters.functionErrors += 1
+        case .success, .streamed(functionError: nil): counters.succeeded += 1
+        case .functionError, .streamed: counters.functionErrors += 1
         case .refused: counters.refused += 1
         }
         counters.queueSeconds += outcome.timing.queue.seconds

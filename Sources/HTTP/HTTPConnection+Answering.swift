@@ -65,14 +65,28 @@ extension HTTPConnection {
                 return false
             }
             answer = .streaming(.fixed(left: left - bytes.count))
-        case .chunked(let isFirst):
-            // The line end of the chunk before, this chunk's size, and its bytes: two buffers, one system call.
-            if !isFirst { out.append("\r\n") }
+        case .chunked:
+            // With its line end, for which clients wait before they hand a chunk on.
             out.appendHexadecimal(bytes.count)
             out.append("\r\n")
-            answer = .streaming(.chunked(isFirst: false))
+            if bytes.count <= Self.copiedBytesMax {
+                out.append(bytes)
+                out.append("\r\n")
+            } else {
+                flush(bytes)
+                out.append("\r\n")
+            }
+            flush()
+            return afterWriting()
         }
         flush(bytes)
+        return afterWriting()
+    }
+
+    /// Up to this, copying costs less than a system call.
+    private static let copiedBytesMax = 16 * 1024
+
+    private func afterWriting() -> Bool {
         if queuedByteCount > 4 * limits.outputBytesMax {
             cutOff(.notReading)
             return false
@@ -88,7 +102,7 @@ extension HTTPConnection {
         guard isExchangeOpen, case .streaming(let framing) = answer else { return }
         switch framing {
         case .fixed(let left) where left > 0: return fail()
-        case .chunked(let isFirst): out.append(isFirst ? "0\r\n\r\n" : "\r\n0\r\n\r\n")
+        case .chunked: out.append("0\r\n\r\n")
         default: break
         }
         if !holdsAnswer { flush() }
@@ -113,7 +127,7 @@ extension HTTPConnection {
             } else if request.minorVersion == 0 {
                 .untilClose
             } else {
-                .chunked(isFirst: true)
+                .chunked
             }
         if !request.wantsKeepAlive || group.isDraining || !canPassRestOfRequest { closesAfterAnswer = true }
         if case .untilClose = framing { closesAfterAnswer = true }

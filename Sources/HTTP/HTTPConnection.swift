@@ -6,7 +6,7 @@ package import Loop
 /// Every member runs on the loop's thread. The group keeps it alive while it is open.
 ///
 ///     input:  head -> fixedBody | chunkedBody -> complete -> (answer ends) -> head
-///             an answer that ends before the body: a small rest -> discarding -> head, else -> lingering
+///             an answer that ends before the body: a small rest -> discarding or discardingChunks -> head, else -> lingering
 ///     answer: none -> streaming -> none of the next exchange
 ///
 /// 1. One exchange at a time. Pipelined bytes wait in `buffered`; while they do, nothing more is read, so there are never
@@ -41,6 +41,7 @@ package final class HTTPConnection {
         case chunkedBody
         case complete
         case discarding(left: Int)
+        case discardingChunks
     }
 
     enum Answer {
@@ -49,7 +50,7 @@ package final class HTTPConnection {
     }
 
     enum Framing {
-        case chunked(isFirst: Bool)
+        case chunked
         case fixed(left: Int)
         case untilClose
         /// HEAD, 204 and 304: the head is all.
@@ -118,6 +119,9 @@ package final class HTTPConnection {
         return taken
     }
 
+    /// A trailer of the chunked body that has just ended; `nil` when there is none. `name` is in lower case.
+    package func trailer(_ name: String) -> String? { chunks.trailer(name) }
+
     /// Stops the body's bytes from coming, after what is under way. The client is slowed down by its socket.
     package func pauseBody() { isBodyPaused = true }
 
@@ -179,7 +183,7 @@ package final class HTTPConnection {
         case .complete: true
         case .fixedBody, .chunkedBody: isBodyPaused
         case .head: stream.queuedByteCount > 0
-        case .discarding: false
+        case .discarding, .discardingChunks: false
         }
     }
 
@@ -251,6 +255,15 @@ package final class HTTPConnection {
                 let count = min(left, rest.count)
                 used += count
                 input = count == left ? .head : .discarding(left: left - count)
+            case .discardingChunks:
+                if rest.isEmpty { return used }
+                switch chunks.step(rest) {
+                case .skip(let count), .data(let count): used += count
+                case .end(let count):
+                    used += count
+                    input = .head
+                case .bad: cutOff(.refused(.badChunk))
+                }
             }
         }
         return bytes.count
@@ -266,7 +279,7 @@ package final class HTTPConnection {
         continueSent = false
         let number = exchangeNumber
         if request.isChunked {
-            chunks = ChunkDecoder()
+            chunks = ChunkDecoder(trailerBytesMax: limits.trailerBytesMax)
             input = .chunkedBody
         } else {
             input = .fixedBody(left: request.contentLength ?? 0)
@@ -321,6 +334,7 @@ package final class HTTPConnection {
         } else {
             switch input {
             case .fixedBody(let left) where left > 0: input = .discarding(left: left)
+            case .chunkedBody: input = .discardingChunks
             default: input = .head
             }
             if !isProcessing { proceed() }
@@ -342,7 +356,7 @@ package final class HTTPConnection {
         switch input {
         case .fixedBody(let left):
             left == 0 || (left <= limits.discardedBodyBytesMax && (!request.expectsContinue || continueSent))
-        case .chunkedBody: false
+        case .chunkedBody: limits.passesChunkedBodies && (!request.expectsContinue || continueSent)
         default: true
         }
     }
@@ -514,7 +528,7 @@ package final class HTTPConnection {
                 switch input {
                 case .complete: .nothing
                 case .fixedBody, .chunkedBody: isBodyPaused ? .nothing : .body
-                case .discarding: .body
+                case .discarding, .discardingChunks: .body
                 case .head: buffered.isEmpty ? .idle : .head
                 }
             }

@@ -25,6 +25,11 @@ package struct HTTPLimits: Sendable {
     package var lingerBytesMax = 64 * 1024 * 1024
     /// A rest of a body up to this is read and dropped after an early answer, to keep the connection. Default 64 KiB.
     package var discardedBodyBytesMax = 64 * 1024
+    /// Read past the rest of a chunked body after an early answer, however long it is, to keep the connection. Its owner
+    /// limits the time.
+    package var passesChunkedBodies = false
+    /// Trailers of a chunked body that are kept, in bytes; 0 keeps none.
+    package var trailerBytesMax = 0
     /// Bytes of a streamed answer that wait for the client before `write` says stop; at four times that the connection
     /// is closed. Default 256 KiB.
     package var outputBytesMax = 256 * 1024
@@ -41,6 +46,8 @@ package struct HTTPLimits: Sendable {
         limits.bodyIdleTimeout = nil
         limits.keepAliveIdleTimeout = nil
         limits.coalescesPipelinedAnswers = true
+        limits.passesChunkedBodies = true
+        limits.trailerBytesMax = limits.headBytesMax
         return limits
     }
 

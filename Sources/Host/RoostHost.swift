@@ -10,6 +10,7 @@ internal import Management
 internal import Registry
 internal import RoostAPI
 internal import Scheduling
+internal import Signing
 internal import Workers
 
 #if canImport(Glibc)
@@ -33,6 +34,7 @@ package final class RoostHost {
     private let lock: DataDirectoryLock
     private let placement: LocalPlacement
     private let logs: FunctionLogs
+    private let access: AccessControl
     private var dispatcher: Dispatcher?
     private var executions: Executions?
     private var frontDoor: FrontDoor?
@@ -51,11 +53,6 @@ package final class RoostHost {
     }
 
     private init(_ settings: HostSettings) throws(Failure) {
-        guard settings.isLoopback else {
-            throw Failure(
-                description: "refusing to listen on \(settings.host): without access keys anybody who reaches it could "
-                    + "run code here. Listen on a loopback address.")
-        }
         self.settings = settings
         do {
             let installation = try Installation()
@@ -82,6 +79,14 @@ package final class RoostHost {
             local.pythonInterpreter = settings.pythonInterpreter
             placement = LocalPlacement(settings: local, artifacts: artifacts, loop: loop)
             logs = FunctionLogs(directory: data + "/logs", loop: loop)
+            access = try AccessControl(
+                keyFile: "\(data)/\(KeyFile.name)", isLoopback: settings.isLoopback, loop: loop
+            ) { [logger] in logger.error("\($0)") }
+            guard settings.isLoopback || access.hasKeys else {
+                throw Failure(
+                    description: "refusing to listen on \(settings.host): without access keys anybody who reaches it "
+                        + "could run code here. Make a key with `roost keys create`, or listen on a loopback address.")
+            }
         } catch let failure as Failure {
             throw failure
         } catch {
@@ -146,7 +151,7 @@ package final class RoostHost {
             lambda: lambda, executions: executions, logs: logs, loop: loop,
             pools: { [loop] in dispatcher.pools(at: loop.now) }, host: { report })
         let frontDoor = FrontDoor(
-            lambda: lambda, roost: roost, dispatcher: dispatcher, logs: logs, loop: loop)
+            lambda: lambda, roost: roost, dispatcher: dispatcher, logs: logs, loop: loop, access: access)
         self.frontDoor = frontDoor
 
         try await executions.resume()
@@ -165,6 +170,10 @@ package final class RoostHost {
         }
         frontDoor.isReady = true
         print("roost: listening on \(url)")
+        print(
+            access.hasKeys
+                ? "roost: requests must be signed with one of the access keys"
+                : "roost: there are no access keys: everybody on this machine is let in, and nobody else")
         fflush(nil)
     }
 
@@ -217,6 +226,7 @@ package final class RoostHost {
     private func stopped() {
         signals.forEach { $0.close() }
         placement.close()
+        frontDoor?.close()
         loop.spawn { await self.flush() }
     }
 

@@ -10,6 +10,8 @@ package protocol ExecutionService: AnyObject {
     func accept(_ request: ExecutionRequest) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool)
     /// When it ended. One that has ended before answers that time.
     func stop(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp
+    /// Returns when the execution has ended.
+    func completion(of id: Execution.ID) async throws(ManagementError) -> Execution
     func execution(_ id: Execution.ID) async throws(ManagementError) -> Execution
     func list(_ query: ExecutionQuery) async throws(ManagementError) -> ExecutionPage
     /// - Parameter after: the sequence number of the last one already seen.

@@ -11,7 +11,17 @@ package struct InvokePlan {
         case dryRun = "DryRun"
     }
 
+    /// The operation that asked for it; they differ in the form of the answer.
+    package enum Form: Sendable {
+        case buffered
+        /// `InvokeWithResponseStream`.
+        case stream
+        /// The older `InvokeAsync`.
+        case async
+    }
+
     package let kind: Kind
+    package let form: Form
     /// The version that it runs, drawn once.
     package let route: Catalog.Route
     package let qualifier: Qualifier?
@@ -40,10 +50,10 @@ package struct InvokePlan {
     }
 
     /// The invocation, once its body was found to be JSON. No body is the event `{}`.
-    package func request(id: String, payload: [UInt8]) -> InvocationRequest {
+    package func request(id: String, payload: [UInt8], stream: ResponseStream? = nil) -> InvocationRequest {
         InvocationRequest(
             route: route, qualifier: qualifier, requestID: id, payload: Self.event(payload),
-            clientContext: clientContext, wantsLogTail: wantsLogTail, traceID: traceID)
+            clientContext: clientContext, wantsLogTail: wantsLogTail, traceID: traceID, stream: stream)
     }
 
     static func event(_ payload: [UInt8]) -> [UInt8] { payload.isEmpty ? Array("{}".utf8) : payload }

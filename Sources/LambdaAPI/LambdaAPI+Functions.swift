@@ -4,6 +4,7 @@ internal import JSON
 internal import Loop
 internal import Management
 internal import Manifests
+internal import Signing
 
 extension LambdaAPI {
     func createFunction(_ request: WireRequest) async throws(WireError) -> WireResponse {
@@ -17,6 +18,7 @@ extension LambdaAPI {
         violations.requireValue(body.object["Code"], at: "code")
         try violations.refuse()
         let function = try FunctionReference(new: name!).name
+        try request.require([.manage], function, Operation.Name.createFunction.rawValue)
         let patch = try ConfigurationPatch(body, rules)
         let publish = try read { () throws(JSONReadError) in try body.optional("Publish", as: Bool.self) ?? false }
         let code = try read { () throws(JSONReadError) in try body.requiredObject("Code") }

@@ -12,16 +12,17 @@ extension LambdaAPI {
     ///
     /// - Parameter header: by the name in lower case.
     package func planInvoke(
-        function: String, qualifier: String?, header: (String) -> String?
+        _ form: InvokePlan.Form = .buffered, function: String, qualifier: String?, header: (String) -> String?
     ) throws(WireError) -> InvokePlan {
         let reference = try FunctionReference(function, qualifier: qualifier)
         var violations = Violations()
-        var kind = InvokePlan.Kind.requestResponse
-        if let text = header("x-amz-invocation-type"), !text.isEmpty {
-            if let named = InvokePlan.Kind(rawValue: text) {
+        var kind = form == .async ? InvokePlan.Kind.event : .requestResponse
+        if form != .async, let text = header("x-amz-invocation-type"), !text.isEmpty {
+            let allowed: [InvokePlan.Kind] = form == .stream ? [.dryRun, .requestResponse] : InvokePlan.Kind.allCases
+            if let named = InvokePlan.Kind(rawValue: text), allowed.contains(named) {
                 kind = named
             } else {
-                violations.check(text, at: "invocationType", oneOf: InvokePlan.Kind.allCases.map(\.rawValue).sorted())
+                violations.check(text, at: "invocationType", oneOf: allowed.map(\.rawValue).sorted())
             }
         }
         var wantsLogTail = false
@@ -46,8 +47,13 @@ extension LambdaAPI {
         if let tenant = header("x-amz-tenant-id"), !tenant.isEmpty {
             throw .invalid("TenantId is not supported here: functions have no tenants.")
         }
-        if executionName != nil, kind != .event {
-            throw .invalid("DurableExecutionName is supported here for the Event invocation type only.")
+        if executionName != nil, form == .stream {
+            throw .invalid("DurableExecutionName is not supported here for a streamed response.")
+        }
+        if executionName != nil, kind == .requestResponse, wantsLogTail || header("x-amz-client-context") != nil {
+            throw .invalid(
+                "LogType Tail and ClientContext are not supported here together with DurableExecutionName: the "
+                    + "invocation outlives its client.")
         }
         if kind == .requestResponse, let trained = route.version.configuration.settings.trains {
             throw WireError(
@@ -65,9 +71,10 @@ extension LambdaAPI {
             }
         }
         return InvokePlan(
-            kind: kind, route: route, qualifier: reference.qualifier, wantsLogTail: wantsLogTail && kind != .event,
+            kind: kind, form: form, route: route, qualifier: reference.qualifier,
+            wantsLogTail: wantsLogTail && kind != .event,
             clientContext: clientContext, executionName: executionName, traceID: Self.traceID(header),
-            bodyBytesMax: kind == .event ? limits.eventBytesMax : limits.requestResponseBytesMax,
+            bodyBytesMax: bodyBytesMax(kind, form),
             lateRefusal: lateRefusal)
     }
 
@@ -80,14 +87,13 @@ extension LambdaAPI {
             // A function that answers with nothing answers `null`.
             body = bytes.isEmpty ? Array("null".utf8) : bytes
             headers = [("Content-Type", Self.contentType(contentType))]
+        case .streamed:
+            preconditionFailure("the answer of a buffered invocation is collected")
         case .functionError(let bytes):
             body = bytes
             headers = [("Content-Type", "application/json"), ("X-Amz-Function-Error", "Unhandled")]
         case .refused(let refusal):
-            var response =
-                WireError(refusal, isReserved: plan.route.function.reservedConcurrency != nil).response
-            response.headers.append(("Roost-Timing", Self.text(outcome.timing)))
-            return response
+            return refusalResponse(refusal, outcome, plan)
         }
         headers.append(("X-Amz-Executed-Version", plan.route.version.number.description))
         if plan.wantsLogTail { headers.append(("X-Amz-Log-Result", Base64.encode(outcome.logTail))) }
@@ -95,8 +101,63 @@ extension LambdaAPI {
         return WireResponse(status: 200, headers: headers, body: body)
     }
 
+    /// The answer to an invocation that never ran.
+    package func refusalResponse(
+        _ refusal: InvocationRefusal, _ outcome: InvocationOutcome, _ plan: InvokePlan
+    ) -> WireResponse {
+        var response = WireError(refusal, isReserved: plan.route.function.reservedConcurrency != nil).response
+        response.headers.append(("Roost-Timing", Self.text(outcome.timing)))
+        return response
+    }
+
     /// The answer to a dry run whose body and rights are in order.
     package func dryRunResponse() -> WireResponse { .noContent }
+
+    /// Runs an invocation that has a record: an asynchronous one, which is answered once it is on disk, or a synchronous
+    /// one with a name, which is answered when it has ended, now or under an earlier client.
+    package func execute(
+        _ plan: InvokePlan, payload: [UInt8], by caller: Caller, retryKey: String?
+    ) async -> WireResponse {
+        let accepted = await acceptEvent(plan, payload: payload, by: caller, retryKey: retryKey)
+        guard plan.kind == .requestResponse, accepted.status == 202,
+            let id = accepted.header("x-amzn-RequestId").map({ Execution.ID($0) })
+        else { return accepted }
+        do throws(ManagementError) {
+            let execution = try await executions.completion(of: id)
+            guard execution.status.isEnded else {
+                return WireError(.service, "The host ends; the execution goes on at its next start.", status: 503)
+                    .response
+            }
+            return Self.response(to: execution)
+        } catch {
+            return WireError(error, .qualified).response
+        }
+    }
+
+    /// The answer to a synchronous invocation that has a record.
+    private static func response(to execution: Execution) -> WireResponse {
+        let arn = ARN.execution(execution.functionName, execution.version, execution.name, execution.id)
+        var headers = [
+            ("x-amzn-RequestId", execution.id.text), ("X-Amz-Executed-Version", execution.version.description),
+            ("X-Amz-Durable-Execution-Arn", arn),
+        ]
+        if execution.status == .succeeded {
+            let result = execution.result ?? []
+            return WireResponse(status: 200, headers: headers, body: result.isEmpty ? Array("null".utf8) : result)
+        }
+        headers.append(("X-Amz-Function-Error", "Unhandled"))
+        let failure = execution.failure
+        let body: [UInt8]
+        if let data = failure?.data, !data.isEmpty {
+            body = Array(data.utf8)
+        } else {
+            let error: JSONValue = [
+                "errorType": .string(failure?.type ?? "Unhandled"), "errorMessage": .string(failure?.message ?? ""),
+            ]
+            body = error.encoded()
+        }
+        return WireResponse(status: 200, headers: headers, body: body)
+    }
 
     /// Stores an asynchronous invocation; the answer says that it is on disk.
     ///
@@ -118,7 +179,43 @@ extension LambdaAPI {
         }
     }
 
+    // MARK: - Streams
+
+    /// The head of a streamed answer.
+    package func streamHeaders(_ plan: InvokePlan) -> [(String, String)] {
+        [
+            ("Content-Type", "application/vnd.amazon.eventstream"),
+            ("X-Amz-Executed-Version", plan.route.version.number.description),
+        ]
+    }
+
+    /// The end of a streamed answer, and before it what the function did not stream. Not for a refusal.
+    package func streamEnd(_ outcome: InvocationOutcome, _ plan: InvokePlan) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var error: [UInt8]?
+        switch outcome.result {
+        case .success(let body, _):
+            unsafe (body.isEmpty ? Array("null".utf8) : body).withUnsafeBytes {
+                unsafe EventStream.appendPayloadChunk($0, to: &bytes)
+            }
+        case .functionError(let body): error = body
+        case .streamed(let body): error = body
+        case .refused: preconditionFailure("a refusal is no stream")
+        }
+        EventStream.appendInvokeComplete(
+            error: error, logTail: plan.wantsLogTail ? outcome.logTail : nil, to: &bytes)
+        return bytes
+    }
+
     // MARK: - Parts
+
+    private func bodyBytesMax(_ kind: InvokePlan.Kind, _ form: InvokePlan.Form) -> Int {
+        switch (kind, form) {
+        case (.event, .async): limits.invokeAsyncBytesMax
+        case (.event, _): limits.eventBytesMax
+        default: limits.requestResponseBytesMax
+        }
+    }
 
     private static func clientContext(_ text: String) -> [UInt8]? {
         guard text.utf8.count <= 3583, let bytes = Base64.decode(text), (try? JSONScanner.check(bytes)) != nil,

@@ -17,6 +17,8 @@ package final class LambdaAPI {
         package var requestResponseBytesMax = 6 << 20
         /// Of the event of an asynchronous invocation. Default 1 MiB.
         package var eventBytesMax = 1 << 20
+        /// Of the event of the older `InvokeAsync`. Default 256 KiB.
+        package var invokeAsyncBytesMax = 256 << 10
         package init() {}
     }
 
@@ -38,7 +40,7 @@ package final class LambdaAPI {
         rules = ConfigurationRules(pythonMinor: pythonMinor)
     }
 
-    /// Runs any operation but `Invoke`, which is planned.
+    /// Runs any operation but invocations, which are planned.
     package func perform(_ operation: Operation, _ request: WireRequest) async -> WireResponse {
         do throws(WireError) { return try await answer(operation, request) } catch { return error.response }
     }
@@ -66,7 +68,8 @@ package final class LambdaAPI {
         case .getDurableExecutionHistory: try await executionHistory(operation.resource, request)
         case .listDurableExecutionsByFunction: try await listExecutions(operation.resource, request)
         case .stopDurableExecution: try await stopExecution(operation.resource, request)
-        case .invoke: preconditionFailure("an invocation is planned, not performed")
+        case .invoke, .invokeAsync, .invokeWithResponseStream:
+            preconditionFailure("an invocation is planned, not performed")
         }
     }
 

@@ -13,6 +13,8 @@ package struct Operation: Equatable, Sendable {
         case getFunctionConcurrency = "GetFunctionConcurrency"
         case getFunctionConfiguration = "GetFunctionConfiguration"
         case invoke = "Invoke"
+        case invokeAsync = "InvokeAsync"
+        case invokeWithResponseStream = "InvokeWithResponseStream"
         case listAliases = "ListAliases"
         case listDurableExecutionsByFunction = "ListDurableExecutionsByFunction"
         case listFunctions = "ListFunctions"
@@ -36,6 +38,9 @@ package struct Operation: Equatable, Sendable {
         self.resource = resource
         self.alias = alias
     }
+
+    /// Planned from its head, as its body arrives.
+    package var isInvocation: Bool { name == .invoke || name == .invokeAsync || name == .invokeWithResponseStream }
 
     /// The operations at a path, by their verbs; empty for paths that we do not know.
     static func at(_ segments: [String]) -> [(method: String, name: Name)] {
@@ -61,6 +66,10 @@ package struct Operation: Equatable, Sendable {
             }
         case ("2015-03-31", "functions", 5) where segments[3] == "aliases":
             return [("GET", .getAlias), ("PUT", .updateAlias), ("DELETE", .deleteAlias)]
+        case ("2014-11-13", "functions", 4) where segments[3] == "invoke-async":
+            return [("POST", .invokeAsync)]
+        case ("2021-11-15", "functions", 4) where segments[3] == "response-streaming-invocations":
+            return [("POST", .invokeWithResponseStream)]
         case ("2017-10-31", "functions", 4) where segments[3] == "concurrency":
             return [("PUT", .putFunctionConcurrency), ("DELETE", .deleteFunctionConcurrency)]
         case ("2019-09-30", "functions", 4) where segments[3] == "concurrency":
@@ -98,7 +107,7 @@ extension LambdaAPI {
     package func bodyBytesMax(_ operation: Operation) -> Int {
         switch operation.name {
         case .createFunction, .updateFunctionCode: limits.packageRequestBytesMax
-        case .invoke: max(limits.requestResponseBytesMax, limits.eventBytesMax)
+        case .invoke, .invokeAsync, .invokeWithResponseStream: max(limits.requestResponseBytesMax, limits.eventBytesMax)
         default: limits.requestBytesMax
         }
     }

@@ -1,3 +1,4 @@
+internal import Domain
 internal import JSON
 
 /// Where the next page of a list starts. Clients hand it back as it is; a wrong one is refused.

@@ -8,8 +8,12 @@ package struct WireError: Error, Equatable, Sendable {
         case accessDenied = "AccessDeniedException"
         case codeStorageExceeded = "CodeStorageExceededException"
         case durableExecutionAlreadyStarted = "DurableExecutionAlreadyStartedException"
+        case expiredToken = "ExpiredTokenException"
+        case incompleteSignature = "IncompleteSignatureException"
         case invalidParameterValue = "InvalidParameterValueException"
         case invalidRequestContent = "InvalidRequestContentException"
+        case invalidSignature = "InvalidSignatureException"
+        case missingAuthenticationToken = "MissingAuthenticationTokenException"
         case modeNotSupported = "ModeNotSupportedException"
         case preconditionFailed = "PreconditionFailedException"
         case requestEntityTooLarge = "RequestEntityTooLargeException"
@@ -20,6 +24,7 @@ package struct WireError: Error, Equatable, Sendable {
         case service = "ServiceException"
         case tooManyRequests = "TooManyRequestsException"
         case unknownOperation = "UnknownOperationException"
+        case unrecognizedClient = "UnrecognizedClientException"
         case validation = "ValidationException"
         /// Roost's own.
         case digestMismatch = "DigestMismatch"
@@ -88,7 +93,9 @@ extension WireError.Exception {
             .lowerCase
         case .digestMismatch, .missingFiles, .nothingToRollBack: .lowerCase
         // Not in the model.
-        case .accessDenied, .requestEntityTooLarge, .serialization, .unknownOperation, .validation: .messageOnly
+        case .accessDenied, .expiredToken, .incompleteSignature, .invalidSignature, .missingAuthenticationToken,
+            .requestEntityTooLarge, .serialization, .unknownOperation, .unrecognizedClient, .validation:
+            .messageOnly
         }
     }
 
@@ -97,7 +104,9 @@ extension WireError.Exception {
         case .codeStorageExceeded, .digestMismatch, .invalidParameterValue, .invalidRequestContent, .missingFiles,
             .modeNotSupported, .serialization, .validation:
             400
-        case .accessDenied: 403
+        case .accessDenied, .expiredToken, .incompleteSignature, .invalidSignature, .missingAuthenticationToken,
+            .unrecognizedClient:
+            403
         case .resourceNotFound, .unknownOperation: 404
         case .durableExecutionAlreadyStarted, .nothingToRollBack, .resourceConflict: 409
         case .preconditionFailed: 412

@@ -1,4 +1,5 @@
 package import Domain
+package import Signing
 
 /// One request of a client, past the HTTP server: what an operation needs of it.
 package struct WireRequest {
@@ -12,10 +13,13 @@ package struct WireRequest {
     package var header: (String) -> String?
     package var body: [UInt8]
     package var caller: Caller
+    /// With what rights; `nil` on a host without keys.
+    package var key: AccessKey?
 
     package init(
         method: String, segments: [String], query: [(name: String, value: String)] = [],
-        header: @escaping (String) -> String? = { _ in nil }, body: [UInt8] = [], caller: Caller
+        header: @escaping (String) -> String? = { _ in nil }, body: [UInt8] = [], caller: Caller,
+        key: AccessKey? = nil
     ) {
         self.method = method
         self.segments = segments
@@ -23,6 +27,7 @@ package struct WireRequest {
         self.header = header
         self.body = body
         self.caller = caller
+        self.key = key
     }
 
     /// The first value; `nil` when there is none or it is empty, which clients mean alike.

@@ -5,6 +5,7 @@ package import LambdaAPI
 internal import Loop
 internal import Management
 internal import Manifests
+internal import Signing
 
 extension RoostAPI {
     package enum UploadStart {
@@ -100,6 +101,9 @@ extension RoostAPI {
         let manifest: FunctionManifest
         do throws(FunctionManifest.Invalid) { manifest = try FunctionManifest(document) } catch {
             throw .invalid(error.description)
+        }
+        for part in [manifest.function, manifest.training].compactMap({ $0 }) {
+            try request.require([.manage], part.name, "Deploy")
         }
         try lambda.rules.check(manifest.function.configuration.runtime)
         let package = try RoostOperation.digest(packageText)

@@ -3,6 +3,7 @@ internal import JSON
 internal import LambdaAPI
 internal import Management
 internal import Registry
+internal import Signing
 
 extension RoostAPI {
     func listExecutions(_ request: WireRequest) async throws(WireError) -> WireResponse {
@@ -11,6 +12,9 @@ extension RoostAPI {
             let name = try FunctionReference(unqualified: text).name
             guard let entry = management.catalog.entries[name] else { throw WireError(.functionNotFound(name, nil)) }
             query.function = entry.function.id
+            try request.requireReading(name, "ListExecutions")
+        } else {
+            try request.require([.manage], nil, "ListExecutions")
         }
         let statuses = request.queries("status").filter { !$0.isEmpty }
         var violations = Violations()
@@ -31,8 +35,9 @@ extension RoostAPI {
         return .json(.object(document))
     }
 
-    func execution(_ id: Execution.ID) async throws(WireError) -> WireResponse {
+    func execution(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
         let execution = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
+        try request.requireReading(execution.functionName, "GetExecution")
         var document = Self.document(ExecutionHead(execution))
         if let result = execution.result { document["Result"] = .string(String(decoding: result, as: UTF8.self)) }
         return .json(.object(document))
@@ -42,7 +47,8 @@ extension RoostAPI {
         let after = try request.integer("after", in: 0...Int.max)
         let limit = try request.integer("limit", in: 1...1000) ?? 1000
         // An execution without events beyond `after` answers none; one that is not there, 404.
-        _ = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
+        let execution = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
+        try request.requireReading(execution.functionName, "GetExecutionEvents")
         let events = try await verb { () async throws(ManagementError) in
             try await executions.events(of: id, newestFirst: false, after: after, limit: limit)
         }
@@ -56,10 +62,21 @@ extension RoostAPI {
     }
 
     func stopExecution(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        try await requireChange(of: id, request, "StopExecution")
         let at = try await verb { () async throws(ManagementError) in
             try await executions.stop(id, by: request.caller)
         }
         return .json(["StopTimestamp": at.json])
+    }
+
+    /// As `LambdaAPI.authorize` has it for executions.
+    private func requireChange(
+        of id: Execution.ID, _ request: WireRequest, _ operation: String
+    ) async throws(WireError) {
+        guard request.key != nil else { return }
+        let execution = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
+        let function = execution.functionName
+        try request.require([.manage, lambda.isTraining(function) ? .train : .invoke], function, operation)
     }
 
     /// All but payloads. What is not set is absent.

@@ -75,7 +75,7 @@ package final class RoostAPI {
         case .logs(let function): await logTail(try logQuery(function, request))
         case .workers: .json(["Pools": .array(pools().map(\.json))])
         case .executions: try await listExecutions(request)
-        case .execution(let id): try await execution(id)
+        case .execution(let id): try await execution(id, request)
         case .executionEvents(let id): try await executionEvents(id, request)
         case .stopExecution(let id): try await stopExecution(id, request)
         case .host: .json(host().json)

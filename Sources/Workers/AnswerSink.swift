@@ -1,16 +1,26 @@
 /// Where the answer of one invocation goes, chunk by chunk, on the loop.
 ///
 /// Order of calls: `begin`, any number of `receive`, then `end`; or `fail` at any point before `end`. Nothing follows
-/// `end` or `fail`. A sink that buffers bounds what it holds; one that passes on tells its worker to pause.
+/// `end` or `fail`. A sink that buffers bounds what it holds; one that passes on makes its worker wait.
 package protocol AnswerSink: AnyObject {
     func begin(_ head: AnswerHead)
     /// Bytes of the answer, valid during the call.
-    ///
-    /// - Returns: false when the answer is longer than the sink takes. The worker is told so, and nothing follows.
-    func receive(_ bytes: UnsafeRawBufferPointer) -> Bool
-    func end()
+    func receive(_ bytes: UnsafeRawBufferPointer) -> AnswerReception
+    /// - Parameter error: the error object with which the function broke off a stream; `nil` when it came to its end.
+    func end(error: [UInt8]?)
     /// There is no complete answer.
     func fail(_ failure: WorkerFailure)
+}
+
+/// What a sink makes of bytes.
+package enum AnswerReception: Sendable {
+    case more
+    /// It has taken these, and has no room for more: none come until `Worker.resumeAnswer`.
+    case wait
+    /// The answer is longer than it takes. The worker is told so; `end` follows, and no more bytes.
+    case tooLong
+    /// Nobody wants the answer any more, as after `Worker.abandonAnswer`.
+    case unwanted
 }
 
 /// What is known of an answer before its bytes.
@@ -26,11 +36,14 @@ package struct AnswerHead: Equatable, Sendable {
     package var contentType: String?
     /// `nil` when the worker sends chunks.
     package var contentLength: Int?
+    /// The function yields it piece by piece.
+    package var isStream: Bool
 
-    package init(kind: Kind, contentType: String?, contentLength: Int?) {
+    package init(kind: Kind, contentType: String?, contentLength: Int?, isStream: Bool = false) {
         self.kind = kind
         self.contentType = contentType
         self.contentLength = contentLength
+        self.isStream = isStream
     }
 }
 

@@ -62,7 +62,60 @@ extension LocalWorker: HTTPConnectionDelegate {
         guard case .answer(let slot) = received(on: connection), let invocation = slots[slot].invocation,
             slots[slot].isAnswering
         else { return }
-        if !invocation.sink.receive(bytes) { receives(.tooLong(slot: slot), on: connection) }
+        switch invocation.sink.receive(bytes) {
+        case .more: break
+        case .wait: connection.pauseBody()
+        // What has a length is read past; of a stream there may be no end in sight.
+        case .tooLong where connection.request.isChunked: refuseStream(slot, invocation, connection, .tooLong)
+        case .tooLong: receives(.tooLong(slot: slot), on: connection)
+        case .unwanted: refuseStream(slot, invocation, connection, .unwanted)
+        }
+    }
+
+    // MARK: - Streams
+
+    private enum StreamRefusal {
+        case tooLong, unwanted
+    }
+
+    /// Answers before the request is whole: the worker sees it before its next piece, and the rest is read past.
+    private func refuseStream(
+        _ slot: Int, _ invocation: WorkerInvocation, _ connection: HTTPConnection, _ refusal: StreamRefusal
+    ) {
+        receives(.nothing, on: connection)
+        if invocation.wantsLog { readLog() }
+        answered(slot, nextWithin: Self.refusedStreamMax)
+        invocation.sink.end(error: nil)
+        switch refusal {
+        case .tooLong: refuse(connection, 413, "RequestEntityTooLarge", "The response is too large")
+        case .unwanted: refuse(connection, 410, "InvokeTimeout", "Nobody waits for the response any more")
+        }
+    }
+
+    private func answerer(of slot: Int) -> HTTPConnection? {
+        for (index, what) in receiving.enumerated() {
+            if case .answer(slot) = what { return connections[index] }
+        }
+        return nil
+    }
+
+    func resumeAnswer(slot: Int) { answerer(of: slot)?.resumeBody() }
+
+    func abandonAnswer(slot: Int) {
+        guard let invocation = slots[slot].invocation, slots[slot].isAnswering, let connection = answerer(of: slot),
+            connection.request.isChunked
+        else { return }
+        refuseStream(slot, invocation, connection, .unwanted)
+    }
+
+    /// What a stream's trailers say of its end: `nil` when it is whole.
+    private static func streamError(_ connection: HTTPConnection) -> [UInt8]? {
+        let type = connection.trailer("lambda-runtime-function-error-type")
+        let body = connection.trailer("lambda-runtime-function-error-body").flatMap { Base64.decode($0) }
+        if let body, (try? JSONScanner.check(body)) != nil { return body }
+        guard let type = type, !type.isEmpty else { return nil }
+        return (["errorType": .string(type), "errorMessage": "The function broke off its response"] as JSONValue)
+            .encoded()
     }
 
     func requestEnded(_ connection: HTTPConnection) {
@@ -73,10 +126,12 @@ extension LocalWorker: HTTPConnectionDelegate {
             guard let invocation = slots[slot].invocation, slots[slot].isAnswering else {
                 return refuse(connection, 410, "InvokeTimeout", "The invocation has ended")
             }
-            finishAnswer(slot, invocation)
+            finishAnswer(slot, invocation, error: Self.streamError(connection))
             accept(connection)
         case .tooLong(let slot):
-            if let invocation = slots[slot].invocation, slots[slot].isAnswering { finishAnswer(slot, invocation) }
+            if let invocation = slots[slot].invocation, slots[slot].isAnswering {
+                finishAnswer(slot, invocation, error: nil)
+            }
             refuse(connection, 413, "RequestEntityTooLarge", "The response is too large")
         case .initError:
             let error = connection.takeBody()
@@ -194,19 +249,28 @@ extension LocalWorker: HTTPConnectionDelegate {
         guard !slots[index].isAnswering else {
             return refuse(connection, 403, "InvalidStateTransition", "The invocation is being answered")
         }
+        var isStream = false
+        if let mode = connection.request.headerText("lambda-runtime-function-response-mode") {
+            guard mode == "streaming", kind == .result else {
+                return refuse(
+                    connection, 400, "InvalidFunctionResponseMode",
+                    "The one response mode there is to name is 'streaming'")
+            }
+            isStream = true
+        }
         slots[index].isAnswering = true
         receives(.answer(slot: index), on: connection)
         invocation.sink.begin(
             AnswerHead(
                 kind: kind, contentType: connection.request.headerText("content-type"),
-                contentLength: connection.request.contentLength))
+                contentLength: connection.request.contentLength, isStream: isStream))
         if kind == .functionError { readLog() }
     }
 
-    private func finishAnswer(_ index: Int, _ invocation: WorkerInvocation) {
+    private func finishAnswer(_ index: Int, _ invocation: WorkerInvocation, error: [UInt8]?) {
         if invocation.wantsLog { readLog() }
         answered(index)
-        invocation.sink.end()
+        invocation.sink.end(error: error)
     }
 
     private func beginInitError(_ connection: HTTPConnection) {

@@ -72,6 +72,8 @@ final class LocalWorker: Worker {
     static let processesMax = 4096
     /// A worker that has answered must ask for more in this time, or it hangs.
     static let nextMax = Interval.seconds(30)
+    /// One whose stream was refused must have ended it, and ask for more, in this time.
+    static let refusedStreamMax = Interval.seconds(10)
     /// What a dead process left in its pipes is read for this long at the most.
     static let lastWordsMax = Interval.milliseconds(500)
 
@@ -277,10 +279,12 @@ final class LocalWorker: Worker {
     }
 
     /// Takes the invocation out of its slot: it has had its answer.
-    func answered(_ index: Int) {
+    ///
+    /// - Parameter limit: the time by which `next` must come.
+    func answered(_ index: Int, nextWithin limit: Interval = LocalWorker.nextMax) {
         slots[index].invocation = nil
         slots[index].isAnswering = false
-        startTimer(of: index, Self.nextMax)
+        startTimer(of: index, limit)
     }
 
     /// What came before the answer belongs to it, even when the answer was read first, and a line without end, too.

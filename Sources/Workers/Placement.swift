@@ -61,6 +61,11 @@ package protocol Worker: AnyObject {
     var id: UInt64 { get }
     /// Hands an invocation to a free slot. The answer goes to the invocation's sink.
     func dispatch(_ invocation: WorkerInvocation, slot: Int)
+    /// The sink that said `wait` for the answer in `slot` has room again.
+    func resumeAnswer(slot: Int)
+    /// Nobody wants the rest of the answer in `slot`. Its sink hears `end` at once; the worker is told, and killed if it
+    /// does not ask for the next invocation within 10 s. Without an answer under way it changes nothing.
+    func abandonAnswer(slot: Int)
     /// SIGTERM now, SIGKILL to all that is left after `grace`. Invocations in flight fail with `stopped`.
     func stop(grace: Interval)
     /// Ends the invocation in `slot` by ending the whole worker.

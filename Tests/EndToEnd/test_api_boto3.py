@@ -179,7 +179,6 @@ def test_what_cannot_be_honoured_is_refused_and_makes_nothing(lambda_client, opt
 
 @pytest.mark.parametrize("operation, parameters", [
     ("list_layers", {}), ("list_event_source_mappings", {}), ("list_code_signing_configs", {}),
-    ("invoke_with_response_stream", {"FunctionName": "f"}),
     ("send_durable_execution_callback_heartbeat", {"CallbackId": "c"}),
 ])
 def test_operations_that_are_not_there_are_unknown_and_not_faults(lambda_client, operation, parameters):

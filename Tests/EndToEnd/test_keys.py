@@ -722,12 +722,10 @@ def test_every_change_is_in_the_audit_trail_with_its_key(guarded, admin, make_ke
     with pytest.raises(ClientError):
         create_function(editor, "not-audited")
     listed = json.loads(guarded.roost("audit", "--json", check=0, environment=environment(guarded.admin)).stdout)
-    if isinstance(listed, dict):
-        [listed] = listed.values()
-    rows = [row for row in listed if row["key"] == key["AccessKeyId"]]
-    assert {(row["operation"], row["function"], row["requestId"]) for row in rows} == {
+    rows = [row for row in listed["Entries"] if row["Key"] == key["AccessKeyId"]]
+    assert {(row["Operation"], row["Function"], row["RequestId"]) for row in rows} == {
         (operation, "audited", request_id(answer)) for operation, answer in changes}
-    assert len(rows) == len(changes) and all(row["at"] for row in rows)
-    assert not any(row["function"] == "not-audited" for row in listed)
+    assert len(rows) == len(changes) and all(row["At"] for row in rows)
+    assert not any(row["Function"] == "not-audited" for row in listed["Entries"])
     text = json.dumps(listed) + guarded.stderr
     assert key["SecretAccessKey"] not in text and guarded.admin["SecretAccessKey"] not in text

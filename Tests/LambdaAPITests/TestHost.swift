@@ -29,6 +29,8 @@ final class StillExecutions: ExecutionService {
         Timestamp(millisecondsSince1970: 1_795_435_741_000)
     }
 
+    func completion(of id: Execution.ID) async throws(ManagementError) -> Execution { try await execution(id) }
+
     func execution(_ id: Execution.ID) async throws(ManagementError) -> Execution {
         guard let found = accepted.first(where: { $0.id == id }) else { throw .executionNotFound(id.text) }
         return found

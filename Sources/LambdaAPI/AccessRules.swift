@@ -1,0 +1,107 @@
+package import Domain
+internal import Management
+package import Signing
+
+/// Which operations a key may use. A host without keys lets everybody on the machine use all of them.
+///
+/// Reading about a function takes any right on it. What concerns the host as a whole takes `manage` on all functions.
+extension LambdaAPI {
+    /// Whether the key may do what the head of a request asks for. `CreateFunction` names its function in the body, and
+    /// asks again.
+    ///
+    /// - Parameter key: `nil` on a host without keys.
+    package func authorize(_ operation: Operation, _ key: AccessKey?) throws(WireError) {
+        guard let key else { return }
+        switch operation.name.access {
+        case .body:
+            guard key.actions.contains(.manage) else {
+                throw WireError(
+                    .notAuthorized(keyID: key.id, operation: operation.name.rawValue, resource: "*"))
+            }
+        case .host: try key.require([.manage], nil, operation.name.rawValue)
+        case .reading:
+            let function = try Self.function(of: operation)
+            try key.require(Set(AccessKey.Action.allCases), function, operation.name.rawValue)
+        case .managing:
+            try key.require([.manage], try Self.function(of: operation), operation.name.rawValue)
+        case .invoking:
+            let function = try Self.function(of: operation)
+            try key.require([isTraining(function) ? .train : .invoke], function, operation.name.rawValue)
+        case .executing:
+            let function = try Self.function(of: operation)
+            try key.require([.manage, isTraining(function) ? .train : .invoke], function, operation.name.rawValue)
+        }
+    }
+
+    package func isTraining(_ function: FunctionName) -> Bool {
+        management.catalog.entries[function]?.function.latest.configuration.settings.trains != nil
+    }
+
+    private static func function(of operation: Operation) throws(WireError) -> FunctionName {
+        if let execution = ExecutionReference(operation.resource) { return execution.function }
+        return try FunctionReference(operation.resource).name
+    }
+}
+
+extension AccessKey {
+    /// - Parameter actions: any of these is enough.
+    /// - Parameter function: `nil` for what concerns the host as a whole.
+    package func require(
+        _ actions: Set<Action>, _ function: FunctionName?, _ operation: String
+    ) throws(WireError) {
+        if actions.contains(where: { allows($0, function) }) { return }
+        let resource = function.map { ARN.function($0) } ?? "*"
+        throw WireError(.notAuthorized(keyID: id, operation: operation, resource: resource))
+    }
+}
+
+extension WireRequest {
+    /// As `AccessKey.require`; everything is allowed on a host without keys.
+    package func require(
+        _ actions: Set<AccessKey.Action>, _ function: FunctionName?, _ operation: String
+    ) throws(WireError) {
+        try key?.require(actions, function, operation)
+    }
+}
+
+extension WireError {
+    package init(_ error: AuthenticationError) {
+        let exception: Exception =
+            switch error {
+            case .missingToken: .missingAuthenticationToken
+            case .malformed: .incompleteSignature
+            case .unknownKey: .unrecognizedClient
+            case .expiredSession: .expiredToken
+            case .wrongSignature, .bodyNotAsDeclared, .unsignedPayload, .tooOld, .notYetCurrent, .wrongRegion,
+                .wrongService, .wrongDate:
+                .invalidSignature
+            case .notAuthorized: .accessDenied
+            }
+        self.init(exception, error.message)
+    }
+}
+
+extension Operation.Name {
+    fileprivate enum Access {
+        /// The body names the function.
+        case body
+        case host, reading, managing, invoking
+        /// Changes what an invocation made.
+        case executing
+    }
+
+    fileprivate var access: Access {
+        switch self {
+        case .createFunction: .body
+        case .listFunctions: .host
+        case .getAlias, .getDurableExecution, .getDurableExecutionHistory, .getFunction, .getFunctionConcurrency,
+            .getFunctionConfiguration, .listAliases, .listDurableExecutionsByFunction, .listVersionsByFunction:
+            .reading
+        case .createAlias, .deleteAlias, .deleteFunction, .deleteFunctionConcurrency, .publishVersion,
+            .putFunctionConcurrency, .updateAlias, .updateFunctionCode, .updateFunctionConfiguration:
+            .managing
+        case .invoke, .invokeAsync, .invokeWithResponseStream: .invoking
+        case .stopDurableExecution: .executing
+        }
+    }
+}

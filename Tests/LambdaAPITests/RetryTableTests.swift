@@ -1,0 +1,101 @@
+import Domain
+import LambdaAPI
+import Testing
+
+/// Time is passed in; a waiter is a number.
+@Suite struct RetryTableTests {
+    typealias Table = RetryTable<Int>
+
+    func key(_ number: Int) -> RetryKey {
+        RetryKey(digest: Digest(bytes: (0..<32).map { UInt8(truncatingIfNeeded: number >> ($0 % 4 * 8)) }))
+    }
+
+    func answer(_ status: Int = 200, bytes: Int = 10) -> Table.Answer {
+        .init(response: WireResponse(status: status, body: Array(repeating: 0x20, count: bytes)), requestID: "r")
+    }
+
+    func at(_ seconds: Double) -> Instant { .zero + .seconds(seconds) }
+
+    func isFirst(_ arrival: Table.Arrival) -> Bool { if case .first = arrival { true } else { false } }
+    func isReplay(_ arrival: Table.Arrival) -> Bool { if case .replay = arrival { true } else { false } }
+
+    @Test func triesThatComeMeanwhileWait() {
+        var table = Table()
+        #expect(isFirst(table.arrive(key(1), 1, at: at(0))))
+        guard case .waits = table.arrive(key(1), 2, at: at(60)) else { return #expect(Bool(false)) as Void }
+        #expect(isFirst(table.arrive(key(2), 3, at: at(60))))
+        #expect(table.finish(key(1), answer(), isDelivered: false, at: at(61)) == [2])
+        #expect(isReplay(table.arrive(key(1), 4, at: at(61))))
+        #expect(table.finish(key(2), answer(), isDelivered: true, at: at(61)) == [])
+    }
+
+    @Test func anAnswerIsRememberedForFiveMinutes() {
+        var table = Table()
+        _ = table.arrive(key(1), 1, at: at(0))
+        _ = table.finish(key(1), answer(), isDelivered: true, at: at(10))
+        #expect(table.nextExpiry == at(310))
+        #expect(isReplay(table.arrive(key(1), 2, at: at(309.9))))
+        #expect(isFirst(table.arrive(key(1), 3, at: at(310))))
+    }
+
+    @Test(arguments: [429, 500, 503]) func whatDidNotHappenIsTriedAgain(status: Int) {
+        var table = Table()
+        _ = table.arrive(key(1), 1, at: at(0))
+        _ = table.arrive(key(1), 2, at: at(0))
+        #expect(table.finish(key(1), answer(status), isDelivered: true, at: at(1)) == [2])
+        #expect(isFirst(table.arrive(key(1), 3, at: at(1))))
+    }
+
+    @Test func tooManyTriesOfOneCallAreRefused() {
+        var table = Table()
+        for waiter in 0...16 { _ = table.arrive(key(1), waiter, at: at(0)) }
+        guard case .tooManyTries = table.arrive(key(1), 17, at: at(0)) else { return #expect(Bool(false)) as Void }
+        #expect(table.finish(key(1), answer(), isDelivered: true, at: at(1)) == Array(1...16))
+    }
+
+    @Test func whatHasProbablyArrivedIsForgottenFirst() {
+        var limits = Table.Limits()
+        limits.callsMax = 4
+        var table = Table(limits: limits)
+        for call in 1...4 { _ = table.arrive(key(call), 0, at: at(0)) }
+        _ = table.finish(key(1), answer(), isDelivered: false, at: at(1))
+        _ = table.finish(key(2), answer(), isDelivered: true, at: at(2))
+        #expect(isFirst(table.arrive(key(5), 0, at: at(3))))
+        #expect(isReplay(table.arrive(key(1), 0, at: at(3))))
+        #expect(table.count == 4)
+        // 3, 4 and 5 run, and 1 makes room for 6; 7 finds none, and is not entered.
+        #expect(isFirst(table.arrive(key(6), 0, at: at(3))))
+        guard case .untracked = table.arrive(key(7), 0, at: at(3)) else { return #expect(Bool(false)) as Void }
+        #expect(table.finish(key(7), answer(), isDelivered: true, at: at(3)) == [] && table.count == 4)
+    }
+
+    @Test func itsBytesAreBounded() {
+        var limits = Table.Limits()
+        limits.bytesMax = 1 << 20
+        var table = Table(limits: limits)
+        for call in 1...100 {
+            _ = table.arrive(key(call), 0, at: at(0))
+            _ = table.finish(key(call), answer(bytes: 100 << 10), isDelivered: true, at: at(0))
+        }
+        #expect(table.count == 10)
+        // A single one that is too large to keep displaces nothing.
+        _ = table.arrive(key(101), 0, at: at(0))
+        _ = table.finish(key(101), answer(bytes: 1 << 20), isDelivered: true, at: at(0))
+        #expect(table.count == 10 && isFirst(table.arrive(key(101), 0, at: at(0))))
+    }
+}
+
+@Suite struct EventStreamTests {
+    /// The frame of "hi" that AWS's clients were measured to read.
+    @Test func aChunkIsTheKnownFrame() {
+        let expected =
+            "0000006c0000005ab25efdcf0b3a6576656e742d7479706507000c5061796c6f61644368756e6b0d3a636f6e74656e742d74797065"
+            + "0700186170706c69636174696f6e2f6f637465742d73747265616d0d3a6d6573736167652d747970650700056576656e74"
+            + "68691162e469"
+        var bytes: [UInt8] = []
+        Array("hi".utf8).withUnsafeBytes { EventStream.appendPayloadChunk($0, to: &bytes) }
+        let digits = Array("0123456789abcdef".utf8)
+        let hex = String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+        #expect(hex == expected)
+    }
+}
