@@ -25,6 +25,15 @@ struct Keys: ParsableCommand {
         var directory: String { dataDir ?? HostSettings().dataDirectory }
         var file: String { directory + "/" + KeyFile.name }
 
+        /// Makes the directory as `serve` would, so that there can be a key before the first start.
+        func make() throws(CommandError) {
+            var path = directory.hasPrefix("/") ? "" : "."
+            for component in directory.split(separator: "/") {
+                path += "/" + component
+                if mkdir(path, 0o755) != 0, errno != EEXIST { throw .io(path: path, operation: "mkdir", errno: errno) }
+            }
+        }
+
         /// That there is a directory; a misspelt one would have no keys.
         func check() throws(CommandError) {
             var status = stat()
@@ -74,10 +83,7 @@ struct Keys: ParsableCommand {
                     Timestamp(millisecondsSince1970: now + (try Keys.seconds(text)) * 1000)
                 },
                 functions: try patterns(), actions: try actions())
-            // Made as `serve` makes it, so that there can be a key before the first start.
-            if mkdir(place.directory, 0o755) != 0, errno != EEXIST {
-                throw CommandError.io(path: place.directory, operation: "mkdir", errno: errno)
-            }
+            try place.make()
             try place.check()
             do throws(KeyFileError) {
                 try KeyFile.add(key, to: place.file)
