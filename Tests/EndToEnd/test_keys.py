@@ -416,6 +416,15 @@ def test_a_wrong_secret_is_refused(guarded, echo):
         check_error(caught, "InvalidSignatureException", WRONG_SIGNATURE)
 
 
+def test_a_wrong_secret_does_not_tell_which_functions_there_are(guarded):
+    wrong = client(guarded, {**guarded.admin, "SecretAccessKey": "x" * 40})
+    for call in (lambda: wrong.invoke(FunctionName="missing"), lambda: wrong.get_function(FunctionName="missing"),
+                 lambda: wrong.invoke(FunctionName="missing", InvocationType="Event")):
+        with pytest.raises(ClientError) as caught:
+            call()
+        check_error(caught, "InvalidSignatureException", WRONG_SIGNATURE)
+
+
 def test_an_unknown_key_is_refused(guarded, echo):
     unknown = client(guarded, {**guarded.admin, "AccessKeyId": "RSTKAAAAAAAAAAAAAAAA"})
     for call in (lambda: unknown.invoke(FunctionName=echo), unknown.list_functions):
@@ -446,7 +455,7 @@ def test_a_replay_is_taken_only_as_it_was(guarded, echo):
     fields = sign(guarded.admin, "POST", guarded.endpoint + path, body)
     for _ in range(2):
         assert guarded.request("POST", path, body, fields).json == {"a": 1}
-    for other_path, other_body in [(path, b'{"a": 2}'), (path, b""), (path + "?Qualifier=1", body)]:
+    for other_path, other_body in [(path, b'{"a": 2}'), (path, b""), (path + "?Qualifier=$LATEST", body)]:
         answer = guarded.request("POST", other_path, other_body, fields)
         assert (answer.status, answer.error, answer.message) == (403, "InvalidSignatureException", WRONG_SIGNATURE)
     event = guarded.request("POST", path, body, {**fields, "X-Amz-Invocation-Type": "Event"})
@@ -721,11 +730,14 @@ def test_every_change_is_in_the_audit_trail_with_its_key(guarded, admin, make_ke
     admin.list_functions()
     with pytest.raises(ClientError):
         create_function(editor, "not-audited")
-    listed = json.loads(guarded.roost("audit", "--json", check=0, environment=environment(guarded.admin)).stdout)
-    rows = [row for row in listed["Entries"] if row["Key"] == key["AccessKeyId"]]
-    assert {(row["Operation"], row["Function"], row["RequestId"]) for row in rows} == {
-        (operation, "audited", request_id(answer)) for operation, answer in changes}
-    assert len(rows) == len(changes) and all(row["At"] for row in rows)
-    assert not any(row["Function"] == "not-audited" for row in listed["Entries"])
+    listed = json.loads(
+        guarded.roost("audit", "-n", "1000", "--json", check=0, environment=environment(guarded.admin)).stdout)["Entries"]
+    rows = [row for row in listed if row["Key"] == key["AccessKeyId"]]
+    # Newest first.
+    assert [(row["Operation"], row["Function"], row["RequestId"]) for row in reversed(rows)] == [
+        (operation, "audited", request_id(answer)) for operation, answer in changes]
+    assert [row["At"] for row in rows] == sorted((row["At"] for row in rows), reverse=True)
+    assert not any(row["Function"] == "not-audited" for row in listed)
+    assert not any(row["Key"] == "anonymous" for row in listed)
     text = json.dumps(listed) + guarded.stderr
     assert key["SecretAccessKey"] not in text and guarded.admin["SecretAccessKey"] not in text
