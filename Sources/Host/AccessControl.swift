@@ -8,6 +8,7 @@ internal import Signing
 /// loop.
 ///
 /// The file is looked at once a second at the most, when a request comes; a changed one counts from the next request on.
+/// A host that has had keys lets nobody in when the last one goes: removing a key never gives rights.
 final class AccessControl {
     /// What the head of a request says of who sends it.
     enum Claim {
@@ -45,6 +46,7 @@ final class AccessControl {
     private var lookedAt: Instant
     /// The file cannot be read: nobody is let in until it can.
     private var problem: String?
+    private var hadKeys: Bool
 
     /// - Parameter report: for a key file that goes bad while the host runs.
     init(
@@ -57,6 +59,7 @@ final class AccessControl {
         stamp = try KeyFile.Stamp(of: path)
         authenticator = Authenticator(try KeyFile.load(path))
         lookedAt = loop.now
+        hadKeys = !authenticator.isEmpty
     }
 
     /// Without keys a host must not be reached from elsewhere.
@@ -67,8 +70,11 @@ final class AccessControl {
         look()
         if let problem { throw WireError(.accessDenied, problem) }
         guard authenticator.isEmpty else { return try signed(request) }
-        guard isLoopback else {
-            throw WireError(.accessDenied, "This host has no access keys any more, and lets nobody in.")
+        guard isLoopback, !hadKeys else {
+            throw WireError(
+                .accessDenied,
+                "This host has no access keys any more, and lets nobody in. Make one with `roost keys create`, or start "
+                    + "the host again.")
         }
         return .anonymous
     }
@@ -103,6 +109,7 @@ final class AccessControl {
             authenticator.replaceKeys(by: try KeyFile.load(path))
             stamp = newest
             problem = nil
+            hadKeys = hadKeys || !authenticator.isEmpty
         } catch {
             if problem == nil { report("nobody is let in: \(error)") }
             problem = "The host's key file cannot be read."

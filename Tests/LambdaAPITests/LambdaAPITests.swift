@@ -351,9 +351,9 @@ extension TestHost {
             #expect(Self.refusal(Self.plan(host, "m", qualifier: "live"))?.status == 404)
             #expect(
                 Self.refusal(Self.plan(host, "m", ["x-amz-invocation-type": "Async"]))?.exception == .validation)
-            #expect(
-                Self.refusal(Self.plan(host, "m", ["x-amz-durable-execution-name": "x"]))?.exception
-                    == .invalidParameterValue)
+            #expect(try Self.plan(host, "m", ["x-amz-durable-execution-name": "x"]).get().executionName?.text == "x")
+            let named = ["x-amz-durable-execution-name": "x", "x-amz-log-type": "Tail"]
+            #expect(Self.refusal(Self.plan(host, "m", named))?.exception == .invalidParameterValue)
         }
     }
 
