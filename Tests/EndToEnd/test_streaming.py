@@ -119,15 +119,15 @@ def events(client, name, event, **options):
 def whole(client, name, event, **options):
     """The bytes of all chunks, and the last event."""
     response, stream = events(client, name, event, **options)
-    chunks, end = b"", None
+    chunks, end = [], None
     for item in stream:
         assert end is None, "an event after the last one"
         if "PayloadChunk" in item:
-            chunks += item["PayloadChunk"]["Payload"]
+            chunks.append(item["PayloadChunk"]["Payload"])
         else:
             end = item["InvokeComplete"]
     assert end is not None, "the stream has no end"
-    return response, chunks, end
+    return response, b"".join(chunks), end
 
 
 def worker(client, name):
