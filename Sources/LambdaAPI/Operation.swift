@@ -16,17 +16,20 @@ package struct Operation: Equatable, Sendable {
         case listAliases = "ListAliases"
         case listDurableExecutionsByFunction = "ListDurableExecutionsByFunction"
         case listFunctions = "ListFunctions"
+        case listTags = "ListTags"
         case listVersionsByFunction = "ListVersionsByFunction"
         case publishVersion = "PublishVersion"
         case putFunctionConcurrency = "PutFunctionConcurrency"
         case stopDurableExecution = "StopDurableExecution"
+        case tagResource = "TagResource"
+        case untagResource = "UntagResource"
         case updateAlias = "UpdateAlias"
         case updateFunctionCode = "UpdateFunctionCode"
         case updateFunctionConfiguration = "UpdateFunctionConfiguration"
     }
 
     package let name: Name
-    /// What stands in the path for a function or an execution; empty for the few operations that name none.
+    /// What stands in the path for a function, an execution or what is tagged; empty for the few operations that name none.
     package let resource: String
     /// The alias that the path names.
     package let alias: String
@@ -61,6 +64,8 @@ package struct Operation: Equatable, Sendable {
             }
         case ("2015-03-31", "functions", 5) where segments[3] == "aliases":
             return [("GET", .getAlias), ("PUT", .updateAlias), ("DELETE", .deleteAlias)]
+        case ("2017-03-31", "tags", 3):
+            return [("GET", .listTags), ("POST", .tagResource), ("DELETE", .untagResource)]
         case ("2017-10-31", "functions", 4) where segments[3] == "concurrency":
             return [("PUT", .putFunctionConcurrency), ("DELETE", .deleteFunctionConcurrency)]
         case ("2019-09-30", "functions", 4) where segments[3] == "concurrency":

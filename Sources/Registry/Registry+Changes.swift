@@ -57,13 +57,15 @@ extension Database {
 private func put(_ function: Function, to db: Database) throws {
     try db.run(
         """
-        INSERT INTO function (id, name, reservedConcurrency, isUpdatedSincePublish, createdAt) VALUES (?, ?, ?, ?, ?)
+        INSERT INTO function (id, name, reservedConcurrency, isUpdatedSincePublish, createdAt, tags)
+        VALUES (?, ?, ?, ?, ?, ?)
         ON CONFLICT (id) DO UPDATE SET
-            reservedConcurrency = excluded.reservedConcurrency, isUpdatedSincePublish = excluded.isUpdatedSincePublish
+            reservedConcurrency = excluded.reservedConcurrency,
+            isUpdatedSincePublish = excluded.isUpdatedSincePublish, tags = excluded.tags
         """,
         [
             function.id.value, function.name.text, function.reservedConcurrency, function.isUpdatedSincePublish,
-            function.createdAt.millisecondsSince1970,
+            function.createdAt.millisecondsSince1970, try jsonText(function.tags),
         ],
         rules: [.SQLITE_CONSTRAINT_UNIQUE: .conflict(.functionName(function.name))])
     try raiseVersionCounter(of: function.name.text, to: function.lastPublished, in: db)
@@ -220,7 +222,7 @@ private func update(_ execution: Execution, in db: Database) throws {
         """
         UPDATE execution SET status = ?, attempt = ?, startedAt = ?, endedAt = ?, failure = ?, notBefore = ?,
             publishedVersion = ?, progress = ?
-        WHERE id = ? AND status IN ('QUEUED', 'RUNNING')
+        WHERE id = ? AND \(isLiveExecution)
         """, try state(of: execution) + [execution.id.text])
     let isUpdated = db.changesCount > 0
     guard let sequence = try sequence(of: execution.id, in: db) else {

@@ -34,7 +34,8 @@ extension Registry {
                         id: Function.ID(id), name: name, latest: try stored(latest[id], "function without $LATEST"),
                         reservedConcurrency: row["reservedConcurrency"], lastPublished: counters[name] ?? 0,
                         isUpdatedSincePublish: row["isUpdatedSincePublish"],
-                        createdAt: Timestamp(millisecondsSince1970: row["createdAt"])),
+                        createdAt: Timestamp(millisecondsSince1970: row["createdAt"]),
+                        tags: try fromJSON(row["tags"], as: [String: String].self)),
                     versions: versions[id] ?? [], aliases: aliases[id] ?? [])
             }
             let idMax = try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'function'")
@@ -42,13 +43,10 @@ extension Registry {
         }
     }
 
-    /// Queued and running, in the order in which they were accepted.
+    /// Those that have not ended, in the order in which they were accepted.
     package func liveExecutions() async throws(RegistryError) -> [ExecutionHead] {
         try await read { db in
-            // The condition is that of the index `executionLive`, word for word.
-            try Row.fetchAll(
-                db, sql: "SELECT * FROM execution WHERE status IN ('QUEUED', 'RUNNING') ORDER BY sequence"
-            ).map(ExecutionHead.init(row:))
+            try Row.fetchAll(db, sql: "SELECT * FROM execution WHERE \(isLiveExecution) ORDER BY sequence").map(ExecutionHead.init(row:))
         }
     }
 
