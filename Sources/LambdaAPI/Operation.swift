@@ -6,26 +6,31 @@ package struct Operation: Equatable, Sendable {
         case deleteAlias = "DeleteAlias"
         case deleteFunction = "DeleteFunction"
         case deleteFunctionConcurrency = "DeleteFunctionConcurrency"
+        case deleteFunctionEventInvokeConfig = "DeleteFunctionEventInvokeConfig"
         case getAlias = "GetAlias"
         case getDurableExecution = "GetDurableExecution"
         case getDurableExecutionHistory = "GetDurableExecutionHistory"
         case getFunction = "GetFunction"
         case getFunctionConcurrency = "GetFunctionConcurrency"
         case getFunctionConfiguration = "GetFunctionConfiguration"
+        case getFunctionEventInvokeConfig = "GetFunctionEventInvokeConfig"
         case invoke = "Invoke"
         case listAliases = "ListAliases"
         case listDurableExecutionsByFunction = "ListDurableExecutionsByFunction"
+        case listFunctionEventInvokeConfigs = "ListFunctionEventInvokeConfigs"
         case listFunctions = "ListFunctions"
         case listTags = "ListTags"
         case listVersionsByFunction = "ListVersionsByFunction"
         case publishVersion = "PublishVersion"
         case putFunctionConcurrency = "PutFunctionConcurrency"
+        case putFunctionEventInvokeConfig = "PutFunctionEventInvokeConfig"
         case stopDurableExecution = "StopDurableExecution"
         case tagResource = "TagResource"
         case untagResource = "UntagResource"
         case updateAlias = "UpdateAlias"
         case updateFunctionCode = "UpdateFunctionCode"
         case updateFunctionConfiguration = "UpdateFunctionConfiguration"
+        case updateFunctionEventInvokeConfig = "UpdateFunctionEventInvokeConfig"
     }
 
     package let name: Name
@@ -70,6 +75,13 @@ package struct Operation: Equatable, Sendable {
             return [("PUT", .putFunctionConcurrency), ("DELETE", .deleteFunctionConcurrency)]
         case ("2019-09-30", "functions", 4) where segments[3] == "concurrency":
             return [("GET", .getFunctionConcurrency)]
+        case ("2019-09-25", "functions", 4) where segments[3] == "event-invoke-config":
+            return [
+                ("GET", .getFunctionEventInvokeConfig), ("PUT", .putFunctionEventInvokeConfig),
+                ("POST", .updateFunctionEventInvokeConfig), ("DELETE", .deleteFunctionEventInvokeConfig),
+            ]
+        case ("2019-09-25", "functions", 5) where segments[3] == "event-invoke-config" && segments[4] == "list":
+            return [("GET", .listFunctionEventInvokeConfigs)]
         case ("2025-12-01", "functions", 4) where segments[3] == "durable-executions":
             return [("GET", .listDurableExecutionsByFunction)]
         case ("2025-12-01", "durable-executions", 3):

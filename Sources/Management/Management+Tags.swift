@@ -9,7 +9,9 @@ extension Management {
         try await perform("TagResource", name, by: caller) { () async throws(ManagementError) -> ([Change], Void) in
             var function = try catalog.entry(name).function
             function.tags.merge(tags) { _, new in new }
-            guard function.tags.count <= Self.tagsMax else { throw .invalid("Number of tags exceeds function tag limit.") }
+            guard function.tags.count <= Self.tagsMax else {
+                throw .invalid("Number of tags exceeds function tag limit.")
+            }
             return ([.putFunction(function)], ())
         }
     }

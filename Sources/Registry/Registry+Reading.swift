@@ -25,6 +25,12 @@ extension Registry {
             for row in try Row.fetchAll(db, sql: "SELECT * FROM alias ORDER BY function, name") {
                 aliases[row["function"], default: []].append(try Alias(row: row))
             }
+            var eventInvokeConfigurations: [Int64: [EventInvokeConfiguration]] = [:]
+            for row in try Row.fetchAll(
+                db, sql: "SELECT * FROM eventInvokeConfiguration ORDER BY function, qualifier")
+            {
+                eventInvokeConfigurations[row["function"], default: []].append(try EventInvokeConfiguration(row: row))
+            }
             let functions = try Row.fetchAll(db, sql: "SELECT * FROM function ORDER BY id").map { row in
                 let id: Int64 = row["id"]
                 let nameText: String = row["name"]
@@ -36,7 +42,8 @@ extension Registry {
                         isUpdatedSincePublish: row["isUpdatedSincePublish"],
                         createdAt: Timestamp(millisecondsSince1970: row["createdAt"]),
                         tags: try fromJSON(row["tags"], as: [String: String].self)),
-                    versions: versions[id] ?? [], aliases: aliases[id] ?? [])
+                    versions: versions[id] ?? [], aliases: aliases[id] ?? [],
+                    eventInvokeConfigurations: eventInvokeConfigurations[id] ?? [])
             }
             let idMax = try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'function'")
             return Snapshot(functions: functions, versionCounters: counters, functionIDMax: idMax ?? 0)
@@ -46,7 +53,8 @@ extension Registry {
     /// Those that have not ended, in the order in which they were accepted.
     package func liveExecutions() async throws(RegistryError) -> [ExecutionHead] {
         try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM execution WHERE \(isLiveExecution) ORDER BY sequence").map(ExecutionHead.init(row:))
+            try Row.fetchAll(db, sql: "SELECT * FROM execution WHERE \(isLiveExecution) ORDER BY sequence").map(
+                ExecutionHead.init(row:))
         }
     }
 

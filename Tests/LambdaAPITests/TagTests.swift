@@ -1,6 +1,8 @@
 import Domain
 import JSON
 import LambdaAPI
+import Management
+import Registry
 import Testing
 
 @Suite struct TagTests {
@@ -53,7 +55,8 @@ import Testing
             await refused("m%3A1", ["Tags": ["a": "b"]], "aliases and versions are not supported")
             await refused("none", ["Tags": ["a": "b"]], "Function not found", status: 404)
             #expect(await host.send("GET", "/2017-03-31/tags/m").status == 400)
-            #expect(await host.send("DELETE", Self.path + "m").json["message"]?.stringValue?.contains("tagKeys") == true)
+            #expect(
+                await host.send("DELETE", Self.path + "m").json["message"]?.stringValue?.contains("tagKeys") == true)
         }
     }
 }
