@@ -30,13 +30,42 @@ extension Executions {
         case .refused(.noConcurrency):
             await fail(
                 execution, .failed,
-                .init(type: "Roost.ZeroReservedConcurrency", message: "The function's reserved concurrency is 0"))
+                .init(type: "Roost.ZeroReservedConcurrency", message: "The function's reserved concurrency is 0"),
+                Conclusion(condition: .zeroReservedConcurrency))
         case .refused(.shuttingDown):
             break
         case .refused:
-            // Nothing ran: again in a while, without counting.
-            await delay(execution, by: .seconds(1), events: [])
+            await refused(execution)
         }
+    }
+
+    /// Nothing ran: again in a while, without counting it as an attempt.
+    private func refused(_ execution: Live) async {
+        let pause = Interval.seconds(min(300, 1 << min(execution.refusals, 9)))
+        execution.refusals += 1
+        if isTooLate(execution, after: pause) { return await expire(execution) }
+        await delay(execution, by: pause, events: [])
+    }
+
+    /// Whether an attempt after `pause` would start when the event is too old.
+    private func isTooLate(_ execution: Live, after pause: Interval) -> Bool {
+        guard let expiresAt = policy(of: execution.head).expiresAt else { return false }
+        return EventLoop.wallClock.millisecondsSince1970 + pause.nanoseconds / 1_000_000
+            > expiresAt.millisecondsSince1970
+    }
+
+    /// Ends an execution that may not start any more.
+    func expireIfTooLate(_ execution: Live) async -> Bool {
+        guard isTooLate(execution, after: .zero) else { return false }
+        await expire(execution)
+        return true
+    }
+
+    private func expire(_ execution: Live) async {
+        await fail(
+            execution, .failed,
+            .init(type: "Roost.EventAgeExceeded", message: "The event was older than it may be before it could run"),
+            Conclusion(condition: .eventAgeExceeded))
     }
 
     private func trainedFunction(of stored: Execution) -> FunctionName? {
@@ -46,7 +75,10 @@ extension Executions {
     // MARK: - Success
 
     private func succeed(_ execution: Live, _ result: [UInt8]) async {
-        await end(execution, .succeeded, events: [attemptEnded(execution)]) { update in update.result = result }
+        await end(
+            execution, .succeeded, Conclusion(condition: .success, response: result),
+            events: [attemptEnded(execution)]
+        ) { update in update.result = result }
     }
 
     /// - Parameter failure: `nil` for an attempt that succeeded.
@@ -65,13 +97,16 @@ extension Executions {
         do {
             model = try await placement.collectOutput(of: id)
         } catch {
-            return await fail(execution, .failed, .init(type: "Roost.TrainingOutput", message: error.description))
+            return await fail(
+                execution, .failed, .init(type: "Roost.TrainingOutput", message: error.description),
+                Conclusion(condition: .retriesExhausted))
         }
         // A stop may have come while the files were stored.
         guard !execution.isEnding else { return }
         execution.isEnding = true
         let progress = takeProgress(execution)
         let attemptEnded = attemptEnded(execution)
+        let delivery = await delivery(of: execution.head, Conclusion(condition: .success, response: answer))
         let now = EventLoop.wallClock
         var head = execution.head
         head.status = .succeeded
@@ -86,7 +121,7 @@ extension Executions {
                 var update = head.update
                 update.result = answer
                 let published = JSONValue.object(["version": .integer(Int64(number))]).text()
-                return progress + [
+                return progress + delivery.changes + [
                     .updateExecution(update),
                     .addEvents(
                         id,
@@ -101,10 +136,13 @@ extension Executions {
             if case .registry(.executionEnded) = error { return forget(execution) }
             if case .registry = error { return setAside(execution, error) }
             execution.isEnding = false
-            return await fail(execution, .failed, .init(type: "Roost.Publish", message: error.description))
+            return await fail(
+                execution, .failed, .init(type: "Roost.Publish", message: error.description),
+                Conclusion(condition: .retriesExhausted))
         }
         execution.head = head
         forget(execution)
+        if let next = delivery.execution { takeUp(next) }
     }
 
     /// Where a trained version comes from. docs/ARCHITECTURE.md lists the keys.
@@ -135,16 +173,22 @@ extension Executions {
     private func attemptFailed(_ execution: Live, _ stored: Execution, _ body: [UInt8]) async {
         let failure = Execution.Failure(functionError: body)
         let event = attemptEnded(execution, failure)
-        // A training that failed is not run again: hours of it would be lost twice.
-        let delays = trainedFunction(of: stored) == nil ? settings.retryDelays : []
+        let retriesMax = policy(of: execution.head).retriesMax
         let failures = await failureCount(stored.id)
-        guard let failures, failures < delays.count else {
-            let status: Execution.Status = failure.type == FunctionErrorBody.timedOut ? .timedOut : .failed
-            return await fail(execution, status, failure, events: [event])
+        let status: Execution.Status = failure.type == FunctionErrorBody.timedOut ? .timedOut : .failed
+        guard let failures, failures < retriesMax else {
+            return await fail(
+                execution, status, failure, Conclusion(condition: .retriesExhausted, response: body), events: [event])
         }
+        let delays = settings.retryDelays
         // Up to a tenth more, so that what failed together does not come back together.
-        let pause = delays[failures].seconds * Double.random(in: 1...1.1)
-        await delay(execution, by: .seconds(pause), events: [event])
+        let delay = failures < delays.count ? delays[failures] : delays.last ?? .seconds(60)
+        let pause = Interval.seconds(delay.seconds * Double.random(in: 1...1.1))
+        if isTooLate(execution, after: pause) {
+            return await fail(
+                execution, status, failure, Conclusion(condition: .eventAgeExceeded, response: body), events: [event])
+        }
+        await self.delay(execution, by: pause, events: [event])
     }
 
     /// Attempts that failed before, those cut off by the host's end not counted; `nil` when it cannot be read. Every attempt
@@ -165,20 +209,22 @@ extension Executions {
     }
 
     func fail(
-        _ execution: Live, _ status: Execution.Status, _ failure: Execution.Failure, events: [ExecutionEvent] = []
+        _ execution: Live, _ status: Execution.Status, _ failure: Execution.Failure, _ conclusion: Conclusion,
+        events: [ExecutionEvent] = []
     ) async {
-        await end(execution, status, events: events) { update in update.failure = failure }
+        await end(execution, status, conclusion, events: events) { update in update.failure = failure }
     }
 
     // MARK: - The end
 
     private func end(
-        _ execution: Live, _ status: Execution.Status, events: [ExecutionEvent] = [],
+        _ execution: Live, _ status: Execution.Status, _ conclusion: Conclusion, events: [ExecutionEvent] = [],
         _ complete: (inout Execution) -> Void
     ) async {
         guard !execution.isEnding else { return }
         execution.isEnding = true
         let progress = takeProgress(execution)
+        let delivery = await delivery(of: execution.head, conclusion)
         execution.head.status = status
         execution.head.endedAt = EventLoop.wallClock
         var update = execution.head.update
@@ -187,12 +233,14 @@ extension Executions {
         let ended = ExecutionEvent(kind: .ended, at: execution.head.endedAt!, detail: execution.head.endDetail)
         do throws(ManagementError) {
             try await commit(
-                progress + [.updateExecution(update), .addEvents(execution.head.id, events + [ended])])
+                progress + [.updateExecution(update), .addEvents(execution.head.id, events)] + delivery.changes
+                    + [.addEvents(execution.head.id, [ended])])
         } catch {
             if case .registry(.executionEnded) = error { return forget(execution) }
             return setAside(execution, error)
         }
         forget(execution)
+        if let next = delivery.execution { takeUp(next) }
     }
 
     /// Its end could not be stored, as when the disk is full. It stays as the registry has it, keeps its checkpoint, and is
@@ -215,7 +263,8 @@ extension ExecutionHead {
         Execution(
             id: id, name: name, function: function, functionName: functionName, qualifier: qualifier, version: version,
             input: [], baseVersion: baseVersion, channels: channels, promote: promote, acceptedAt: acceptedAt,
-            status: status, attempt: attempt, startedAt: startedAt, endedAt: endedAt, result: nil, failure: failure,
+            chainDepth: chainDepth, status: status, attempt: attempt, startedAt: startedAt, endedAt: endedAt,
+            result: nil, failure: failure,
             notBefore: notBefore, publishedVersion: publishedVersion, progress: progress)
     }
 

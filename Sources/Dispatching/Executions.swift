@@ -48,6 +48,8 @@ package final class Executions {
         var isEnding = false
         var progress: [(at: Timestamp, report: [UInt8])] = []
         var droppedReports = 0
+        /// How often in a row it could not be started.
+        var refusals = 0
 
         init(head: ExecutionHead) { self.head = head }
     }
@@ -106,6 +108,31 @@ package final class Executions {
         _ request: ExecutionRequest
     ) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool) {
         guard live.count < settings.liveMax else { throw .overloaded(limit: settings.liveMax) }
+        let (execution, changes) = try await make(request)
+        let name = execution.name
+        do throws(RegistryError) {
+            try await registry.commit(changes)
+        } catch .conflict(.executionRetry(let key)) {
+            // The client did not hear the answer to its first try.
+            let stored = try await read { registry throws(RegistryError) in try await registry.execution(retryKey: key)
+            }
+            guard let stored else { throw .executionNotFound(name.text) }
+            return (ExecutionHead(stored), false)
+        } catch .conflict(.executionName) {
+            return (try await existing(execution.function, name, payload: request.payload), false)
+        } catch {
+            throw .registry(error)
+        }
+        takeUp(execution)
+        return (ExecutionHead(execution), true)
+    }
+
+    /// A new execution, and the changes that store it.
+    ///
+    /// - Parameter chainDepth: as in `Execution`.
+    func make(
+        _ request: ExecutionRequest, chainDepth: Int = 0
+    ) async throws(ManagementError) -> (execution: Execution, changes: [Change]) {
         let function = request.route.function
         var directives: TrainingDirectives?
         var base: VersionNumber?
@@ -132,36 +159,26 @@ package final class Executions {
             id: id, name: name, function: function.id, functionName: function.name, qualifier: request.qualifier,
             version: request.route.version.number, input: request.payload, baseVersion: base,
             channels: directives?.channels ?? [], promote: directives?.promote, acceptedAt: now,
-            retryKey: request.retryKey)
-        do throws(RegistryError) {
-            var changes: [Change] = [
-                .addExecution(execution), .addEvents(id, [ExecutionEvent(kind: .accepted, at: now)]),
-            ]
-            // A training changes a function; other executions are recorded by themselves.
-            if base != nil {
-                changes.append(
-                    .addAudit(
-                        AuditEntry(
-                            at: now, caller: request.caller, operation: "Train", function: function.name,
-                            subject: id.text)))
-            }
-            try await registry.commit(changes)
-        } catch .conflict(.executionRetry(let key)) {
-            // The client did not hear the answer to its first try.
-            let stored = try await read { registry throws(RegistryError) in try await registry.execution(retryKey: key)
-            }
-            guard let stored else { throw .executionNotFound(name.text) }
-            return (ExecutionHead(stored), false)
-        } catch .conflict(.executionName) {
-            return (try await existing(function.id, name, payload: request.payload), false)
-        } catch {
-            throw .registry(error)
+            retryKey: request.retryKey, chainDepth: chainDepth)
+        var changes: [Change] = [
+            .addExecution(execution), .addEvents(id, [ExecutionEvent(kind: .accepted, at: now)]),
+        ]
+        // A training changes a function; other executions are recorded by themselves.
+        if base != nil {
+            changes.append(
+                .addAudit(
+                    AuditEntry(
+                        at: now, caller: request.caller, operation: "Train", function: function.name,
+                        subject: id.text)))
         }
-        let head = ExecutionHead(execution)
-        live[id] = Live(head: head)
-        waiting.append(id)
+        return (execution, changes)
+    }
+
+    /// A new execution is stored, and waits for its turn.
+    func takeUp(_ execution: Execution) {
+        live[execution.id] = Live(head: ExecutionHead(execution))
+        waiting.append(execution.id)
         startWaiting()
-        return (head, true)
     }
 
     private func existing(
@@ -284,6 +301,7 @@ package final class Executions {
         do throws(ManagementError) {
             let stored = try await self.execution(id)
             guard !execution.isEnding else { return leaveWindow(execution) }
+            if await expireIfTooLate(execution) { return leaveWindow(execution) }
             let start = try start(of: stored)
             dispatcher.run(
                 start, onDispatch: { [unowned self] in dispatched(execution, attempt: start.attempt) },
@@ -297,7 +315,9 @@ package final class Executions {
         } catch {
             // The function, version or base it was accepted for is gone.
             leaveWindow(execution)
-            await fail(execution, .failed, .init(type: "Roost.NotRunnable", message: error.description))
+            await fail(
+                execution, .failed, .init(type: "Roost.NotRunnable", message: error.description),
+                Conclusion(condition: .retriesExhausted))
         }
     }
 
@@ -322,6 +342,7 @@ package final class Executions {
         execution.head.attempt = attempt
         execution.head.startedAt = now
         execution.head.notBefore = nil
+        execution.refusals = 0
         let event = ExecutionEvent(
             kind: .attemptStarted, at: now, detail: JSONValue.object(["attempt": .integer(Int64(attempt))]).text())
         let changes: [Change] = [.updateExecution(execution.head.update), .addEvents(execution.head.id, [event])]
@@ -352,21 +373,22 @@ package final class Executions {
             return stored.endedAt ?? EventLoop.wallClock
         }
         execution.isEnding = true
+        let delivery = await delivery(of: execution.head, Conclusion(condition: .stopped))
         let now = EventLoop.wallClock
         var head = execution.head
         head.status = .stopped
         head.endedAt = now
         head.failure = .init(type: "Execution.Stopped", message: "The execution was stopped")
         do throws(RegistryError) {
-            try await registry.commit([
-                .updateExecution(head.update),
-                .addEvents(
-                    id, [.init(kind: .stopRequested, at: now), .init(kind: .ended, at: now, detail: head.endDetail)]),
-                .addAudit(
-                    AuditEntry(
-                        at: now, caller: caller, operation: "StopDurableExecution", function: head.functionName,
-                        subject: id.text)),
-            ])
+            try await registry.commit(
+                [.updateExecution(head.update), .addEvents(id, [.init(kind: .stopRequested, at: now)])]
+                    + delivery.changes + [
+                        .addEvents(id, [.init(kind: .ended, at: now, detail: head.endDetail)]),
+                        .addAudit(
+                            AuditEntry(
+                                at: now, caller: caller, operation: "StopDurableExecution",
+                                function: head.functionName, subject: id.text)),
+                    ])
         } catch .executionEnded {
             return try await self.execution(id).endedAt ?? now
         } catch {
@@ -380,6 +402,7 @@ package final class Executions {
             loop.spawn { await self.placement.discardScratch(of: id) }
         }
         leaveWindow(execution)
+        if let next = delivery.execution { takeUp(next) }
         return now
     }
 

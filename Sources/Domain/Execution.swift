@@ -69,6 +69,8 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package let acceptedAt: Timestamp
     /// What the tries of one client call have in common; `nil` when the client named none. Written once, not read back.
     package let retryKey: String?
+    /// How many executions before this one led to it, each by its destination; 0 for one that a client started.
+    package let chainDepth: Int
 
     package var status: Status
     /// Attempts started so far, 0 before the first.
@@ -89,8 +91,8 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package init(
         id: ID, name: ExecutionName, function: Function.ID, functionName: FunctionName, qualifier: Qualifier?,
         version: VersionNumber, input: [UInt8], baseVersion: VersionNumber? = nil, channels: [Channel] = [],
-        promote: AliasName? = nil, acceptedAt: Timestamp, retryKey: String? = nil, status: Status = .queued,
-        attempt: Int = 0,
+        promote: AliasName? = nil, acceptedAt: Timestamp, retryKey: String? = nil, chainDepth: Int = 0,
+        status: Status = .queued, attempt: Int = 0,
         startedAt: Timestamp? = nil, endedAt: Timestamp? = nil, result: [UInt8]? = nil, failure: Failure? = nil,
         notBefore: Timestamp? = nil, publishedVersion: Int? = nil, progress: String? = nil
     ) {
@@ -106,6 +108,7 @@ package struct Execution: Equatable, Sendable, Identifiable {
         self.promote = promote
         self.acceptedAt = acceptedAt
         self.retryKey = retryKey
+        self.chainDepth = chainDepth
         self.status = status
         self.attempt = attempt
         self.startedAt = startedAt
@@ -122,6 +125,8 @@ package struct Execution: Equatable, Sendable, Identifiable {
 package struct ExecutionEvent: Equatable, Sendable {
     package enum Kind: String, Sendable {
         case accepted, attemptStarted, progress, attemptEnded, interrupted, stopRequested, published, ended
+        /// A destination was invoked, or why not.
+        case destination
     }
 
     /// Ascending within the execution from 1; 0 until stored.

@@ -46,10 +46,12 @@ package struct Function: Equatable, Sendable, Identifiable {
     /// Whether `$LATEST` was updated since the last publish.
     package var isUpdatedSincePublish: Bool
     package var createdAt: Timestamp
+    /// Of the function, not of a version; at most 50.
+    package var tags: [String: String]
 
     package init(
         id: ID, name: FunctionName, latest: Version, reservedConcurrency: Int?, lastPublished: Int,
-        isUpdatedSincePublish: Bool, createdAt: Timestamp
+        isUpdatedSincePublish: Bool, createdAt: Timestamp, tags: [String: String] = [:]
     ) {
         self.id = id
         self.name = name
@@ -58,6 +60,7 @@ package struct Function: Equatable, Sendable, Identifiable {
         self.lastPublished = lastPublished
         self.isUpdatedSincePublish = isUpdatedSincePublish
         self.createdAt = createdAt
+        self.tags = tags
     }
 }
 

@@ -95,10 +95,13 @@ extension Operation.Name {
         case .createFunction: .body
         case .listFunctions: .host
         case .getAlias, .getDurableExecution, .getDurableExecutionHistory, .getFunction, .getFunctionConcurrency,
-            .getFunctionConfiguration, .listAliases, .listDurableExecutionsByFunction, .listVersionsByFunction:
+            .getFunctionConfiguration, .getFunctionEventInvokeConfig, .listAliases, .listDurableExecutionsByFunction,
+            .listFunctionEventInvokeConfigs, .listTags, .listVersionsByFunction:
             .reading
-        case .createAlias, .deleteAlias, .deleteFunction, .deleteFunctionConcurrency, .publishVersion,
-            .putFunctionConcurrency, .updateAlias, .updateFunctionCode, .updateFunctionConfiguration:
+        case .createAlias, .deleteAlias, .deleteFunction, .deleteFunctionConcurrency,
+            .deleteFunctionEventInvokeConfig, .publishVersion, .putFunctionConcurrency,
+            .putFunctionEventInvokeConfig, .tagResource, .untagResource, .updateAlias, .updateFunctionCode,
+            .updateFunctionConfiguration, .updateFunctionEventInvokeConfig:
             .managing
         case .invoke, .invokeAsync, .invokeWithResponseStream: .invoking
         case .stopDurableExecution: .executing

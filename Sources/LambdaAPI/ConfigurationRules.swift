@@ -155,8 +155,7 @@ struct ConfigurationPatch {
         try refuse(body, "LoggingConfig", unless: [["LogFormat": "Text"]])
         for field in [
             "AcceleratorConfig", "CapacityProviderConfig", "CodeSigningConfigArn", "DeadLetterConfig", "DurableConfig",
-            "FileSystemConfigs", "ImageConfig", "KMSKeyArn", "Layers", "PublishTo", "Tags", "TenancyConfig",
-            "VpcConfig",
+            "FileSystemConfigs", "ImageConfig", "KMSKeyArn", "Layers", "PublishTo", "TenancyConfig", "VpcConfig",
         ] { try refuse(body, field) }
     }
 

@@ -76,7 +76,7 @@ enum ExecutionDocument {
                 "Input": payload(String(decoding: execution.input, as: UTF8.self), withData),
                 "ExecutionTimeout": .integer(Int64(timeoutSeconds)),
             ]
-        case .attemptStarted, .stopRequested:
+        case .attemptStarted, .stopRequested, .destination:
             return nil
         case .attemptEnded, .interrupted:
             type = "InvocationCompleted"

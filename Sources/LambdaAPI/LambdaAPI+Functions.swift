@@ -20,6 +20,7 @@ extension LambdaAPI {
         let function = try FunctionReference(new: name!).name
         try request.require([.manage], function, Operation.Name.createFunction.rawValue)
         let patch = try ConfigurationPatch(body, rules)
+        let tags = try Tags.member(of: body) ?? [:]
         let publish = try read { () throws(JSONReadError) in try body.optional("Publish", as: Bool.self) ?? false }
         let code = try read { () throws(JSONReadError) in try body.requiredObject("Code") }
         let zip = try read { () throws(JSONReadError) in try zipFile(code) }
@@ -36,7 +37,7 @@ extension LambdaAPI {
         let configuration = patch.applied(to: FunctionConfiguration(runtime: runtime, handler: handler))
         let version = try await verb { () async throws(ManagementError) in
             try await management.createFunction(
-                function, configuration, code: package, publish: publish, by: request.caller)
+                function, configuration, code: package, publish: publish, tags: tags, by: request.caller)
         }
         // Named without its number also when it was published at once.
         return .json(FunctionDocument.make(function, version, qualifier: nil), status: 201)
@@ -53,6 +54,7 @@ extension LambdaAPI {
         if let limit = entry.function.reservedConcurrency {
             document["Concurrency"] = ["ReservedConcurrentExecutions": .integer(Int64(limit))]
         }
+        if !entry.function.tags.isEmpty { document["Tags"] = Tags.document(entry.function.tags) }
         return .json(.object(document))
     }
 

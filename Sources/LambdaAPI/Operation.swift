@@ -6,29 +6,37 @@ package struct Operation: Equatable, Sendable {
         case deleteAlias = "DeleteAlias"
         case deleteFunction = "DeleteFunction"
         case deleteFunctionConcurrency = "DeleteFunctionConcurrency"
+        case deleteFunctionEventInvokeConfig = "DeleteFunctionEventInvokeConfig"
         case getAlias = "GetAlias"
         case getDurableExecution = "GetDurableExecution"
         case getDurableExecutionHistory = "GetDurableExecutionHistory"
         case getFunction = "GetFunction"
         case getFunctionConcurrency = "GetFunctionConcurrency"
         case getFunctionConfiguration = "GetFunctionConfiguration"
+        case getFunctionEventInvokeConfig = "GetFunctionEventInvokeConfig"
         case invoke = "Invoke"
         case invokeAsync = "InvokeAsync"
         case invokeWithResponseStream = "InvokeWithResponseStream"
         case listAliases = "ListAliases"
         case listDurableExecutionsByFunction = "ListDurableExecutionsByFunction"
+        case listFunctionEventInvokeConfigs = "ListFunctionEventInvokeConfigs"
         case listFunctions = "ListFunctions"
+        case listTags = "ListTags"
         case listVersionsByFunction = "ListVersionsByFunction"
         case publishVersion = "PublishVersion"
         case putFunctionConcurrency = "PutFunctionConcurrency"
+        case putFunctionEventInvokeConfig = "PutFunctionEventInvokeConfig"
         case stopDurableExecution = "StopDurableExecution"
+        case tagResource = "TagResource"
+        case untagResource = "UntagResource"
         case updateAlias = "UpdateAlias"
         case updateFunctionCode = "UpdateFunctionCode"
         case updateFunctionConfiguration = "UpdateFunctionConfiguration"
+        case updateFunctionEventInvokeConfig = "UpdateFunctionEventInvokeConfig"
     }
 
     package let name: Name
-    /// What stands in the path for a function or an execution; empty for the few operations that name none.
+    /// What stands in the path for a function, an execution or what is tagged; empty for the few operations that name none.
     package let resource: String
     /// The alias that the path names.
     package let alias: String
@@ -38,9 +46,6 @@ package struct Operation: Equatable, Sendable {
         self.resource = resource
         self.alias = alias
     }
-
-    /// Planned from its head, as its body arrives.
-    package var isInvocation: Bool { name == .invoke || name == .invokeAsync || name == .invokeWithResponseStream }
 
     /// The operations at a path, by their verbs; empty for paths that we do not know.
     static func at(_ segments: [String]) -> [(method: String, name: Name)] {
@@ -70,10 +75,19 @@ package struct Operation: Equatable, Sendable {
             return [("POST", .invokeAsync)]
         case ("2021-11-15", "functions", 4) where segments[3] == "response-streaming-invocations":
             return [("POST", .invokeWithResponseStream)]
+        case ("2017-03-31", "tags", 3):
+            return [("GET", .listTags), ("POST", .tagResource), ("DELETE", .untagResource)]
         case ("2017-10-31", "functions", 4) where segments[3] == "concurrency":
             return [("PUT", .putFunctionConcurrency), ("DELETE", .deleteFunctionConcurrency)]
         case ("2019-09-30", "functions", 4) where segments[3] == "concurrency":
             return [("GET", .getFunctionConcurrency)]
+        case ("2019-09-25", "functions", 4) where segments[3] == "event-invoke-config":
+            return [
+                ("GET", .getFunctionEventInvokeConfig), ("PUT", .putFunctionEventInvokeConfig),
+                ("POST", .updateFunctionEventInvokeConfig), ("DELETE", .deleteFunctionEventInvokeConfig),
+            ]
+        case ("2019-09-25", "functions", 5) where segments[3] == "event-invoke-config" && segments[4] == "list":
+            return [("GET", .listFunctionEventInvokeConfigs)]
         case ("2025-12-01", "functions", 4) where segments[3] == "durable-executions":
             return [("GET", .listDurableExecutionsByFunction)]
         case ("2025-12-01", "durable-executions", 3):

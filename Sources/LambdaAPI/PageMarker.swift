@@ -28,12 +28,14 @@ struct Page<Element> {
     let marker: String?
 
     /// - Parameter all: in the list's order.
+    /// - Parameter itemsMax: the most that a client may ask for.
     /// - Parameter position: what identifies an element, ascending in the list's order under `isAfter`.
     init(
-        _ all: [Element], of list: Operation.Name, _ request: WireRequest, position: (Element) -> [String],
+        _ all: [Element], of list: Operation.Name, _ request: WireRequest, itemsMax: Int = 10_000,
+        position: (Element) -> [String],
         isAfter: (Element, [String]) throws(WireError) -> Bool
     ) throws(WireError) {
-        let length = min(try request.integer("MaxItems", in: 1...10_000) ?? Self.lengthMax, Self.lengthMax)
+        let length = min(try request.integer("MaxItems", in: 1...itemsMax) ?? Self.lengthMax, Self.lengthMax)
         var start = 0
         if let last = try PageMarker.decode(request.query("Marker"), of: list) {
             // What was deleted meanwhile is no reason to start again: the first element behind the marker's place.

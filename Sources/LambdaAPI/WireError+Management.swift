@@ -29,6 +29,8 @@ extension WireError {
             self.init(.resourceNotFound, text)
         case .aliasExists(let name, let alias):
             self.init(.resourceConflict, "Alias already exists: \(ARN.function(name, .alias(alias)))")
+        case .noEventInvokeConfiguration:
+            self.init(.resourceNotFound, error.description)
         case .executionNotFound(let name):
             self.init(.resourceNotFound, "Durable execution not found: \(name)")
         case .executionExists(let name):

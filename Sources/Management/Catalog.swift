@@ -10,6 +10,8 @@ package final class Catalog {
         package var function: Function
         package var versions: [Int: Version] = [:]
         package var aliases: [AliasName: Alias] = [:]
+        /// By qualifier, `$LATEST` for invocations without one.
+        package var eventInvokeConfigurations: [Qualifier: EventInvokeConfiguration] = [:]
 
         /// `nil` when that version was never published, or deleted.
         package func version(_ number: VersionNumber) -> Version? {
@@ -17,6 +19,18 @@ package final class Catalog {
             case .latest: function.latest
             case .published(let number): versions[number]
             }
+        }
+
+        /// Whether it is a version or an alias of the function.
+        package func has(_ qualifier: Qualifier) -> Bool {
+            switch qualifier {
+            case .version(let number): version(number) != nil
+            case .alias(let name): aliases[name] != nil
+            }
+        }
+
+        fileprivate mutating func removeConfigurations(of qualifier: Qualifier) {
+            eventInvokeConfigurations[qualifier] = nil
         }
     }
 
@@ -46,6 +60,9 @@ package final class Catalog {
                 entry.versions[number] = version
             }
             for alias in stored.aliases { entry.aliases[alias.name] = alias }
+            for configuration in stored.eventInvokeConfigurations {
+                entry.eventInvokeConfigurations[configuration.qualifier] = configuration
+            }
             entries[stored.function.name] = entry
             names[stored.function.id] = stored.function.name
         }
@@ -104,11 +121,21 @@ package final class Catalog {
             entries[name]?.versions[number] = version
             count(number, of: name)
         case .deleteVersion(let id, let number):
-            if let name = names[id] { entries[name]?.versions[number] = nil }
+            guard let name = names[id] else { return }
+            entries[name]?.versions[number] = nil
+            entries[name]?.removeConfigurations(of: .version(.published(number)))
         case .putAlias(let id, let alias, _):
             if let name = names[id] { entries[name]?.aliases[alias.name] = alias }
         case .deleteAlias(let id, let alias, _):
-            if let name = names[id] { entries[name]?.aliases[alias] = nil }
+            guard let name = names[id] else { return }
+            entries[name]?.aliases[alias] = nil
+            entries[name]?.removeConfigurations(of: .alias(alias))
+        case .putEventInvokeConfiguration(let id, let configuration):
+            if let name = names[id] {
+                entries[name]?.eventInvokeConfigurations[configuration.qualifier] = configuration
+            }
+        case .deleteEventInvokeConfiguration(let id, let qualifier):
+            if let name = names[id] { entries[name]?.eventInvokeConfigurations[qualifier] = nil }
         case .addExecution, .updateExecution, .addEvents, .deleteExecution, .addAudit:
             break
         }

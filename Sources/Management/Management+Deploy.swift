@@ -137,6 +137,7 @@ extension Function {
     func renumbered(_ id: ID) -> Function {
         Function(
             id: id, name: name, latest: latest, reservedConcurrency: reservedConcurrency,
-            lastPublished: lastPublished, isUpdatedSincePublish: isUpdatedSincePublish, createdAt: createdAt)
+            lastPublished: lastPublished, isUpdatedSincePublish: isUpdatedSincePublish, createdAt: createdAt,
+            tags: tags)
     }
 }

@@ -21,7 +21,7 @@ extension Management {
     /// - Returns: the function, and version 1 of it when `publish` is set.
     package func createFunction(
         _ name: FunctionName, _ configuration: FunctionConfiguration, code: PackageSource, publish: Bool,
-        by caller: Caller
+        tags: [String: String] = [:], by caller: Caller
     ) async throws(ManagementError) -> Version {
         guard catalog.entries[name] == nil else { throw .functionExists(name) }
         let code = try await store(code, runtime: configuration.runtime)
@@ -30,6 +30,7 @@ extension Management {
             // Again: another client may have made it while the package was unpacked.
             guard catalog.entries[name] == nil else { throw .functionExists(name) }
             var function = newFunction(name, configuration, code, model: nil, reservedConcurrency: nil)
+            function.tags = tags
             var changes: [Change] = []
             var answer = function.latest
             if publish {

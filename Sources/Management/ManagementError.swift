@@ -10,6 +10,8 @@ package enum ManagementError: Error, Sendable {
     case versionNotFound(FunctionName, VersionNumber)
     case aliasNotFound(FunctionName, AliasName)
     case aliasExists(FunctionName, AliasName)
+    /// The qualifier of the function has no `EventInvokeConfiguration`.
+    case noEventInvokeConfiguration(FunctionName, Qualifier)
     case executionNotFound(String)
     /// The name was used for another payload.
     case executionExists(ExecutionName)
@@ -36,6 +38,8 @@ extension ManagementError: CustomStringConvertible {
             "Function not found: \(ARN.function(name, .version(version)))"
         case .aliasNotFound(let name, let alias): "Cannot find alias arn: \(ARN.function(name, .alias(alias)))"
         case .aliasExists(let name, let alias): "Alias already exists: \(ARN.function(name, .alias(alias)))"
+        case .noEventInvokeConfiguration(let name, let qualifier):
+            "The function \(ARN.function(name, qualifier)) doesn't have an EventInvokeConfig"
         case .executionNotFound(let id): "Execution not found: \(id)"
         case .executionExists(let name):
             "The execution name '\(name)' was used before, for another event"

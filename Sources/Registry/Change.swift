@@ -13,6 +13,10 @@ package enum Change: Sendable {
     /// Inserts or updates. `AliasChange.sequence` is ignored and given by the registry.
     case putAlias(Function.ID, Alias, AliasChange)
     case deleteAlias(Function.ID, AliasName, AliasChange)
+    /// Inserts or updates, by its qualifier. It goes with its function, version or alias.
+    case putEventInvokeConfiguration(Function.ID, EventInvokeConfiguration)
+    /// One that is not there is no error.
+    case deleteEventInvokeConfiguration(Function.ID, Qualifier)
     /// Refused when an execution has the same retry key, or one of the function the same name.
     case addExecution(Execution)
     /// Writes what is `var` in `Execution`, by its id. Refused when the stored one has ended: that makes its end, and all

@@ -12,6 +12,7 @@ package struct ExecutionHead: Equatable, Sendable, Identifiable {
     package let channels: [Execution.Channel]
     package let promote: AliasName?
     package let acceptedAt: Timestamp
+    package let chainDepth: Int
     package var status: Execution.Status
     package var attempt: Int
     package var startedAt: Timestamp?
@@ -29,7 +30,8 @@ extension ExecutionHead {
             id: execution.id, name: execution.name, function: execution.function,
             functionName: execution.functionName, qualifier: execution.qualifier, version: execution.version,
             baseVersion: execution.baseVersion, channels: execution.channels, promote: execution.promote,
-            acceptedAt: execution.acceptedAt, status: execution.status, attempt: execution.attempt,
+            acceptedAt: execution.acceptedAt, chainDepth: execution.chainDepth, status: execution.status,
+            attempt: execution.attempt,
             startedAt: execution.startedAt, endedAt: execution.endedAt, failure: execution.failure,
             notBefore: execution.notBefore, publishedVersion: execution.publishedVersion, progress: execution.progress)
     }

@@ -13,6 +13,12 @@ extension Change {
         case .deleteVersion(let function, let number): try removeVersion(number, of: function, from: db)
         case .putAlias(let function, let alias, let change): try put(alias, of: function, change, to: db)
         case .deleteAlias(let function, let alias, let change): try removeAlias(alias, of: function, change, from: db)
+        case .putEventInvokeConfiguration(let function, let configuration):
+            try put(configuration, of: function, to: db)
+        case .deleteEventInvokeConfiguration(let function, let qualifier):
+            try db.run(
+                "DELETE FROM eventInvokeConfiguration WHERE function = ? AND qualifier = ?",
+                [function.value, qualifier.description])
         case .addExecution(let execution): try insert(execution, to: db)
         case .updateExecution(let execution): try update(execution, in: db)
         case .addEvents(let id, let events): try append(events, to: id, in: db)
@@ -57,13 +63,15 @@ extension Database {
 private func put(_ function: Function, to db: Database) throws {
     try db.run(
         """
-        INSERT INTO function (id, name, reservedConcurrency, isUpdatedSincePublish, createdAt) VALUES (?, ?, ?, ?, ?)
+        INSERT INTO function (id, name, reservedConcurrency, isUpdatedSincePublish, createdAt, tags)
+        VALUES (?, ?, ?, ?, ?, ?)
         ON CONFLICT (id) DO UPDATE SET
-            reservedConcurrency = excluded.reservedConcurrency, isUpdatedSincePublish = excluded.isUpdatedSincePublish
+            reservedConcurrency = excluded.reservedConcurrency,
+            isUpdatedSincePublish = excluded.isUpdatedSincePublish, tags = excluded.tags
         """,
         [
             function.id.value, function.name.text, function.reservedConcurrency, function.isUpdatedSincePublish,
-            function.createdAt.millisecondsSince1970,
+            function.createdAt.millisecondsSince1970, try jsonText(function.tags),
         ],
         rules: [.SQLITE_CONSTRAINT_UNIQUE: .conflict(.functionName(function.name))])
     try raiseVersionCounter(of: function.name.text, to: function.lastPublished, in: db)
@@ -90,6 +98,7 @@ private func raiseVersionCounter(of name: String, to number: Int, in db: Databas
 
 private func removeFunction(_ id: Function.ID, from db: Database) throws {
     try db.run("DELETE FROM alias WHERE function = ?", [id.value])
+    try db.run("DELETE FROM eventInvokeConfiguration WHERE function = ?", [id.value])
     try db.run("DELETE FROM version WHERE function = ?", [id.value])
     try db.run("DELETE FROM function WHERE id = ?", [id.value])
     guard db.changesCount > 0 else { throw RegistryError.missing(.function(id)) }
@@ -130,6 +139,32 @@ private func removeVersion(_ number: Int, of function: Function.ID, from db: Dat
         "DELETE FROM version WHERE function = ? AND number = ? AND number > 0", [function.value, number],
         rules: [.SQLITE_CONSTRAINT_FOREIGNKEY: .conflict(.versionInUse(function, number))])
     guard db.changesCount > 0 else { throw RegistryError.missing(.version(function, number)) }
+    try removeConfigurations(of: .version(.published(number)), of: function, from: db)
+}
+
+/// What is configured for a qualifier goes with it.
+private func removeConfigurations(of qualifier: Qualifier, of function: Function.ID, from db: Database) throws {
+    try db.run(
+        "DELETE FROM eventInvokeConfiguration WHERE function = ? AND qualifier = ?",
+        [function.value, qualifier.description])
+}
+
+private func put(_ configuration: EventInvokeConfiguration, of function: Function.ID, to db: Database) throws {
+    try db.run(
+        """
+        INSERT INTO eventInvokeConfiguration
+            (function, qualifier, retriesMax, ageSecondsMax, onSuccess, onFailure, modifiedAt)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        ON CONFLICT (function, qualifier) DO UPDATE SET
+            retriesMax = excluded.retriesMax, ageSecondsMax = excluded.ageSecondsMax, onSuccess = excluded.onSuccess,
+            onFailure = excluded.onFailure, modifiedAt = excluded.modifiedAt
+        """,
+        [
+            function.value, configuration.qualifier.description, configuration.retriesMax,
+            configuration.ageSecondsMax, try configuration.onSuccess.map { try jsonText(DestinationColumn($0)) },
+            try configuration.onFailure.map { try jsonText(DestinationColumn($0)) },
+            configuration.modifiedAt.millisecondsSince1970,
+        ], rules: [.SQLITE_CONSTRAINT_FOREIGNKEY: .missing(.function(function))])
 }
 
 private func put(_ alias: Alias, of function: Function.ID, _ change: AliasChange, to db: Database) throws {
@@ -154,6 +189,7 @@ private func removeAlias(_ alias: AliasName, of function: Function.ID, _ change:
 {
     try db.run("DELETE FROM alias WHERE function = ? AND name = ?", [function.value, alias.text])
     guard db.changesCount > 0 else { throw RegistryError.missing(.alias(function, alias)) }
+    try removeConfigurations(of: .alias(alias), of: function, from: db)
     try insert(change, of: function, to: db)
 }
 
@@ -191,15 +227,16 @@ private func insert(_ execution: Execution, to db: Database) throws {
         try db.run(
             """
             INSERT INTO execution (id, function, name, functionName, qualifier, version, baseVersion, channels, promote,
-                acceptedAt, retryKey, status, attempt, startedAt, endedAt, failure, notBefore, publishedVersion,
-                progress)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                acceptedAt, retryKey, chainDepth, status, attempt, startedAt, endedAt, failure, notBefore,
+                publishedVersion, progress)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 execution.id.text, execution.function.value, execution.name.text, execution.functionName.text,
                 execution.qualifier?.description, execution.version.column, execution.baseVersion?.column,
                 try jsonText(execution.channels.map { ChannelColumn(artifact: $0.artifact.hex, name: $0.name) }),
                 execution.promote?.text, execution.acceptedAt.millisecondsSince1970, execution.retryKey,
+                execution.chainDepth,
             ] + state(of: execution))
     } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_UNIQUE {
         if try sequence(of: execution.id, in: db) != nil { throw RegistryError.conflict(.executionID(execution.id)) }
@@ -220,7 +257,7 @@ private func update(_ execution: Execution, in db: Database) throws {
         """
         UPDATE execution SET status = ?, attempt = ?, startedAt = ?, endedAt = ?, failure = ?, notBefore = ?,
             publishedVersion = ?, progress = ?
-        WHERE id = ? AND status IN ('QUEUED', 'RUNNING')
+        WHERE id = ? AND \(isLiveExecution)
         """, try state(of: execution) + [execution.id.text])
     let isUpdated = db.changesCount > 0
     guard let sequence = try sequence(of: execution.id, in: db) else {

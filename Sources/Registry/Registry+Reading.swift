@@ -25,6 +25,12 @@ extension Registry {
             for row in try Row.fetchAll(db, sql: "SELECT * FROM alias ORDER BY function, name") {
                 aliases[row["function"], default: []].append(try Alias(row: row))
             }
+            var eventInvokeConfigurations: [Int64: [EventInvokeConfiguration]] = [:]
+            for row in try Row.fetchAll(
+                db, sql: "SELECT * FROM eventInvokeConfiguration ORDER BY function, qualifier")
+            {
+                eventInvokeConfigurations[row["function"], default: []].append(try EventInvokeConfiguration(row: row))
+            }
             let functions = try Row.fetchAll(db, sql: "SELECT * FROM function ORDER BY id").map { row in
                 let id: Int64 = row["id"]
                 let nameText: String = row["name"]
@@ -34,21 +40,21 @@ extension Registry {
                         id: Function.ID(id), name: name, latest: try stored(latest[id], "function without $LATEST"),
                         reservedConcurrency: row["reservedConcurrency"], lastPublished: counters[name] ?? 0,
                         isUpdatedSincePublish: row["isUpdatedSincePublish"],
-                        createdAt: Timestamp(millisecondsSince1970: row["createdAt"])),
-                    versions: versions[id] ?? [], aliases: aliases[id] ?? [])
+                        createdAt: Timestamp(millisecondsSince1970: row["createdAt"]),
+                        tags: try fromJSON(row["tags"], as: [String: String].self)),
+                    versions: versions[id] ?? [], aliases: aliases[id] ?? [],
+                    eventInvokeConfigurations: eventInvokeConfigurations[id] ?? [])
             }
             let idMax = try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'function'")
             return Snapshot(functions: functions, versionCounters: counters, functionIDMax: idMax ?? 0)
         }
     }
 
-    /// Queued and running, in the order in which they were accepted.
+    /// Those that have not ended, in the order in which they were accepted.
     package func liveExecutions() async throws(RegistryError) -> [ExecutionHead] {
         try await read { db in
-            // The condition is that of the index `executionLive`, word for word.
-            try Row.fetchAll(
-                db, sql: "SELECT * FROM execution WHERE status IN ('QUEUED', 'RUNNING') ORDER BY sequence"
-            ).map(ExecutionHead.init(row:))
+            try Row.fetchAll(db, sql: "SELECT * FROM execution WHERE \(isLiveExecution) ORDER BY sequence").map(
+                ExecutionHead.init(row:))
         }
     }
 

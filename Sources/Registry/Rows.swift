@@ -57,6 +57,39 @@ struct FailureColumn: Codable {
     var failure: Execution.Failure { .init(type: type, message: message, data: data) }
 }
 
+struct DestinationColumn: Codable {
+    var function: String
+    var qualifier: String?
+    var text: String
+
+    init(_ destination: EventInvokeConfiguration.Destination) {
+        function = destination.function.text
+        qualifier = destination.qualifier?.description
+        text = destination.text
+    }
+
+    func destination() throws(RegistryError) -> EventInvokeConfiguration.Destination {
+        .init(
+            text: text, function: try stored(FunctionName(function), "function name '\(function)'"),
+            qualifier: try qualifier.map { text throws(RegistryError) in
+                try stored(Qualifier(text), "qualifier '\(text)'")
+            })
+    }
+}
+
+extension EventInvokeConfiguration {
+    init(row: Row) throws {
+        func destination(_ column: String) throws -> Destination? {
+            try (row[column] as String?).map { try fromJSON($0, as: DestinationColumn.self).destination() }
+        }
+        let qualifier: String = row["qualifier"]
+        self.init(
+            qualifier: try stored(Qualifier(qualifier), "qualifier '\(qualifier)'"), retriesMax: row["retriesMax"],
+            ageSecondsMax: row["ageSecondsMax"], onSuccess: try destination("onSuccess"),
+            onFailure: try destination("onFailure"), modifiedAt: Timestamp(millisecondsSince1970: row["modifiedAt"]))
+    }
+}
+
 extension Version {
     init(row: Row) throws {
         let environment = try fromJSON(row["environment"], as: [String: String].self)
@@ -142,7 +175,7 @@ extension ExecutionHead {
                 Execution.Channel(name: $0.name, artifact: try storedDigest($0.artifact))
             },
             promote: try promote.map { try stored(AliasName($0), "alias name '\($0)'") },
-            acceptedAt: Timestamp(millisecondsSince1970: row["acceptedAt"]),
+            acceptedAt: Timestamp(millisecondsSince1970: row["acceptedAt"]), chainDepth: row["chainDepth"],
             status: try stored(Execution.Status(rawValue: status), "status '\(status)'"), attempt: row["attempt"],
             startedAt: timestamp("startedAt"), endedAt: timestamp("endedAt"),
             failure: try failure.map { try fromJSON($0, as: FailureColumn.self).failure },
@@ -155,7 +188,8 @@ extension Execution {
         self.init(
             id: head.id, name: head.name, function: head.function, functionName: head.functionName,
             qualifier: head.qualifier, version: head.version, input: input, baseVersion: head.baseVersion,
-            channels: head.channels, promote: head.promote, acceptedAt: head.acceptedAt, status: head.status,
+            channels: head.channels, promote: head.promote, acceptedAt: head.acceptedAt, chainDepth: head.chainDepth,
+            status: head.status,
             attempt: head.attempt, startedAt: head.startedAt, endedAt: head.endedAt, result: result,
             failure: head.failure, notBefore: head.notBefore, publishedVersion: head.publishedVersion,
             progress: head.progress)

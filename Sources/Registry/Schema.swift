@@ -1,5 +1,9 @@
 internal import GRDB
 
+/// The executions that have not ended. The condition of the index `executionLive`, word for word, or SQLite would not use
+/// it.
+let isLiveExecution = "status IN ('QUEUED', 'RUNNING', 'PAUSING', 'PAUSED')"
+
 /// The schema, as numbered migrations. One that was released never changes; a change is a new one.
 ///
 /// `$LATEST` is version 0 of its function. Times are milliseconds since 1970, digests hexadecimal text.
@@ -140,6 +144,39 @@ func makeMigrator() -> DatabaseMigrator {
                 -- What the tries of one client call have in common; NULL when the client named none.
                 ALTER TABLE execution ADD COLUMN retryKey TEXT;
                 CREATE UNIQUE INDEX executionRetryKey ON execution (retryKey) WHERE retryKey IS NOT NULL;
+                """)
+    }
+    migrator.registerMigration("3") { db in
+        try db.execute(
+            sql: """
+                ALTER TABLE function ADD COLUMN tags TEXT NOT NULL DEFAULT '{}';
+
+                -- What becomes of asynchronous invocations; `qualifier` is '$LATEST', a number or an alias.
+                CREATE TABLE eventInvokeConfiguration (
+                    function INTEGER NOT NULL REFERENCES function(id),
+                    qualifier TEXT NOT NULL,
+                    retriesMax INTEGER,
+                    ageSecondsMax INTEGER,
+                    onSuccess TEXT,
+                    onFailure TEXT,
+                    modifiedAt INTEGER NOT NULL,
+                    PRIMARY KEY (function, qualifier)
+                ) STRICT, WITHOUT ROWID;
+
+                CREATE TABLE provisionedConcurrency (
+                    function INTEGER NOT NULL REFERENCES function(id),
+                    qualifier TEXT NOT NULL,
+                    requested INTEGER NOT NULL,
+                    modifiedAt INTEGER NOT NULL,
+                    PRIMARY KEY (function, qualifier)
+                ) STRICT, WITHOUT ROWID;
+
+                ALTER TABLE execution ADD COLUMN chainDepth INTEGER NOT NULL DEFAULT 0;
+                ALTER TABLE execution ADD COLUMN pausedAt INTEGER;
+                ALTER TABLE execution ADD COLUMN pausedMilliseconds INTEGER NOT NULL DEFAULT 0;
+                DROP INDEX executionLive;
+                CREATE INDEX executionLive ON execution(sequence)
+                    WHERE status IN ('QUEUED', 'RUNNING', 'PAUSING', 'PAUSED');
                 """)
     }
     return migrator

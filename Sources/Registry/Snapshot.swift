@@ -8,6 +8,7 @@ package struct Snapshot: Equatable, Sendable {
         package var versions: [Version]
         /// By name, ascending.
         package var aliases: [Alias]
+        package var eventInvokeConfigurations: [EventInvokeConfiguration] = []
     }
 
     /// By id, ascending.

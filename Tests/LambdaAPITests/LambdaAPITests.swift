@@ -139,7 +139,7 @@ extension TestHost {
         arguments: [
             (["Layers": ["arn"]], "Layers"), (["VpcConfig": ["SubnetIds": ["s"]]], "VpcConfig"),
             (["PackageType": "Image"], "PackageType"), (["SnapStart": ["ApplyOn": "PublishedVersions"]], "SnapStart"),
-            (["TracingConfig": ["Mode": "Active"]], "TracingConfig"), (["Tags": ["a": "b"]], "Tags"),
+            (["TracingConfig": ["Mode": "Active"]], "TracingConfig"), (["Tags": ["aws:a": "b"]], "aws:a"),
             (["EphemeralStorage": ["Size": 1024]], "EphemeralStorage"), (["DurableConfig": ["A": 1]], "DurableConfig"),
             (["Code": ["S3Bucket": "b", "S3Key": "k"]], "Code.S3Bucket"),
             (["Code": ["ImageUri": "u"]], "Code.ImageUri"),
