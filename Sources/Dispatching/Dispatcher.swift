@@ -56,6 +56,8 @@ package final class Dispatcher {
 
     /// Whether a route is what its function's version is now; asked when a pool is made.
     package var isCurrent: (Catalog.Route) -> Bool = { _ in true }
+    /// An execution that was handed in and waits no longer, because its version is not the newest any more.
+    var onSuperseded: ((Execution.ID) -> Void)?
     /// A report of an execution that runs.
     var onProgress: ((Execution.ID, [UInt8]) -> Void)?
 
@@ -237,7 +239,20 @@ package final class Dispatcher {
 
     private func drain(_ pool: PoolID) {
         pools.retire(pool)
+        if pools.entries[pool]?.version.number == .latest, pools.entries[pool]?.training == nil { giveBack(pool) }
         event { $0.drainPool(pool, at: $1, into: &$2) }
+    }
+
+    /// Executions of `$LATEST` run what it is when their turn comes: those that wait for the old one leave it.
+    private func giveBack(_ pool: PoolID) {
+        let waiting = queued.values.filter { $0.pool == pool && $0.execution != nil }
+        for invocation in waiting.sorted(by: { $0.id < $1.id }) {
+            queued[invocation.id] = nil
+            invocation.state = .done
+            invocation.completion = nil
+            event { $0.invocationCancelled(invocation.id, at: $1, into: &$2) }
+            if let execution = invocation.execution { onSuperseded?(execution) }
+        }
     }
 
     // MARK: - Shutdown

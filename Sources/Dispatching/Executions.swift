@@ -95,6 +95,7 @@ package final class Executions {
             delayTimerFired()
         }
         progressTimer = LoopTimer(loop: loop) { [unowned self] in storeProgress() }
+        dispatcher.onSuperseded = { [unowned self] id in superseded(id) }
         dispatcher.onProgress = { [unowned self] id, report in progressed(id, report) }
     }
 
@@ -348,6 +349,13 @@ package final class Executions {
         let changes: [Change] = [.updateExecution(execution.head.update), .addEvents(execution.head.id, [event])]
         // Nobody was promised this: should the host end before it is stored, the attempt is made again.
         loop.spawn { await self.store(changes, execution) }
+    }
+
+    private func superseded(_ id: Execution.ID) {
+        guard let execution = live[id], !execution.isEnding else { return }
+        leaveWindow(execution)
+        enqueue(execution.head)
+        startWaiting()
     }
 
     func leaveWindow(_ execution: Live) {

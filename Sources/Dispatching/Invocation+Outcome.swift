@@ -39,7 +39,7 @@ extension Invocation {
                 FunctionErrorBody.make("Runtime.Stopped", "RequestId: \(requestID) Error: The worker was stopped"))
         }
         endLog(timing)
-        return InvocationOutcome(result: result, timing: timing, logTail: logTail.newest)
+        return InvocationOutcome(result: result, timing: timing, logTail: logTail.newest, traceID: traceID)
     }
 
     /// - Parameter initFailures: of the workers whose exit is being handled.
@@ -68,7 +68,7 @@ extension Invocation {
             let body = failure?.error ?? FunctionErrorBody.exited(failure?.exit ?? .code(0), requestID: requestID)
             result = .functionError(body)
         }
-        return InvocationOutcome(result: result, timing: timing, logTail: tail)
+        return InvocationOutcome(result: result, timing: timing, logTail: tail, traceID: traceID)
     }
 
     private func timing(at now: Instant) -> InvocationTiming {

@@ -51,11 +51,14 @@ package struct InvocationOutcome {
     package var timing: InvocationTiming
     /// The last 4 KiB of the invocation's log, with its START, END and REPORT lines; empty when it never ran.
     package var logTail: [UInt8]
+    /// As the function saw it.
+    package var traceID: String
 
-    package init(result: Result, timing: InvocationTiming, logTail: [UInt8]) {
+    package init(result: Result, timing: InvocationTiming, logTail: [UInt8], traceID: String) {
         self.result = result
         self.timing = timing
         self.logTail = logTail
+        self.traceID = traceID
     }
 }
 

@@ -219,7 +219,7 @@ package final class HTTPConnection {
                 self.parser = parser
                 switch progress {
                 case .incomplete: return used
-                case .refused(let refusal): refuse(refusal)
+                case .refused(let refusal): refuse(refusal, head: rest)
                 case .complete(let length):
                     used += length
                     hasMoreInput = used < bytes.count
@@ -362,8 +362,9 @@ package final class HTTPConnection {
     }
 
     /// Answers a head that no delegate has seen.
-    private func refuse(_ refusal: HTTPRefusal) {
+    private func refuse(_ refusal: HTTPRefusal, head: UnsafeRawBufferPointer) {
         request.clear()
+        if head.starts(with: "HEAD ".utf8) { request.method = .head }
         closesAfterAnswer = true
         isExchangeOpen = true
         exchangeNumber &+= 1
@@ -387,7 +388,12 @@ package final class HTTPConnection {
 
     private func respondToRefusal(_ refusal: HTTPRefusal) {
         let body = Array("{\"message\":\"\(refusal.rawValue)\"}".utf8)
-        respond(refusal.status, contentType: "application/json", body: body)
+        body.withUnsafeBytes { body in
+            _ = respond(refusal.status, body: body) { headers in
+                headers.add("Content-Type", "application/json")
+                delegate?.addFields(to: headers, ofRefusal: refusal.status)
+            }
+        }
     }
 
     /// Ends our direction once all is written, and reads on until the client is done.
@@ -551,7 +557,7 @@ package final class HTTPConnection {
         switch wait {
         case .nothing: deadline = .distantFuture
         case .idle, .linger: cutOff(.shutDown)
-        case .head: refuse(.headTimeout)
+        case .head: refuse(.headTimeout, head: buffered.bytes)
         case .body: if isExchangeOpen { breakOff(.bodyTimeout) } else { cutOff(.shutDown) }
         case .write:
             if stream.queuedByteCount < queuedAtDeadlineStart {

@@ -13,6 +13,8 @@ package protocol HTTPConnectionDelegate: AnyObject {
     func requestAborted(_ connection: HTTPConnection, _ reason: HTTPAbort)
     /// A head was not acceptable, and the connection has answered so. No request was begun.
     func headRefused(_ connection: HTTPConnection, _ refusal: HTTPRefusal)
+    /// Adds fields to an answer that the connection or the server gives for the delegate, with this status.
+    func addFields(to headers: HTTPHeaderWriter, ofRefusal status: Int)
     /// The last call. The connection is closed already.
     func connectionClosed(_ connection: HTTPConnection)
 }
@@ -21,6 +23,7 @@ extension HTTPConnectionDelegate {
     package func requestBodyReceived(_ connection: HTTPConnection, _ bytes: UnsafeRawBufferPointer) {}
     package func requestAborted(_ connection: HTTPConnection, _ reason: HTTPAbort) {}
     package func headRefused(_ connection: HTTPConnection, _ refusal: HTTPRefusal) {}
+    package func addFields(to headers: HTTPHeaderWriter, ofRefusal status: Int) {}
     package func connectionClosed(_ connection: HTTPConnection) {}
 }
 

@@ -46,11 +46,14 @@ package final class HTTPServer {
 
     private func accepted(_ stream: Stream) {
         guard group.connectionCount < connectionsMax else {
-            let answer: StaticString =
-                "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-            let bytes = UnsafeRawBufferPointer(start: answer.utf8Start, count: answer.utf8CodeUnitCount)
+            let answer = ByteBuffer()
+            answer.append("HTTP/1.1 503 Service Unavailable\r\n")
+            answer.append(group.dateField)
+            answer.append("Content-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n")
+            delegate.addFields(to: HTTPHeaderWriter(buffer: answer), ofRefusal: 503)
+            answer.append("\r\n")
             // A client that cannot be told is closed all the same.
-            _ = try? stream.tryWrite(bytes)
+            _ = try? stream.tryWrite(answer.bytes)
             stream.close()
             return
         }

@@ -210,6 +210,13 @@ final class FrontDoor: HTTPConnectionDelegate {
         }
     }
 
+    func addFields(to headers: HTTPHeaderWriter, ofRefusal status: Int) {
+        headers.add("x-amzn-RequestId", UniqueID.random())
+        headers.add(
+            name: "x-amzn-ErrorType",
+            value: status >= 500 ? WireError.Exception.service.rawValue : WireError.Exception.validation.rawValue)
+    }
+
     // MARK: - Whole requests
 
     /// Who asks is known now: runs the request, or answers it as the first try of the same call was answered.

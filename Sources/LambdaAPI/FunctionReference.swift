@@ -75,21 +75,17 @@ package struct FunctionReference: Equatable, Sendable {
 
     private typealias Parts = (region: Substring?, name: Substring, qualifier: Substring?)
 
-    /// `nil` when `text` does not match the pattern. What could be read in two ways is read as the documented form:
-    /// `a:b` is a name and its qualifier, unless `a` is `function`.
+    /// `nil` when `text` does not match the pattern. What could be read in two ways is read as the pattern does: every part
+    /// before the name is optional by itself, and taken when it is there.
     private static func parts(of text: String) -> Parts? {
         var rest = text.split(separator: ":", omittingEmptySubsequences: false)[...]
         var region: Substring?
-        if rest.count >= 7, rest[0] == "arn", rest[1].isEmpty || rest[1].hasPrefix("aws"), rest[2] == "lambda",
-            isRegion(rest[3]), isAccount(rest[4]), rest[5] == "function"
-        {
-            region = rest[3]
-            rest = rest[6...]
-        } else if rest.count >= 3, isAccount(rest[0]), rest[1] == "function" {
-            rest = rest[2...]
-        } else if rest.count >= 2, rest[0] == "function" {
-            rest = rest[1...]
+        if rest.count >= 4, rest[0] == "arn", rest[1].isEmpty || rest[1].hasPrefix("aws"), rest[2] == "lambda" {
+            rest = rest.dropFirst(3)
         }
+        if rest.count >= 2, isRegion(rest.first!) { region = rest.removeFirst() }
+        if rest.count >= 2, isAccount(rest.first!) { rest.removeFirst() }
+        if rest.count >= 2, rest.first == "function" { rest.removeFirst() }
         guard let name = rest.popFirst(), isName(name) else { return nil }
         let qualifier = rest.popFirst()
         guard rest.isEmpty else { return nil }
@@ -106,8 +102,18 @@ package struct FunctionReference: Equatable, Sendable {
     }
 
     private static func isRegion(_ text: Substring) -> Bool {
-        guard let last = text.utf8.last, (0x30...0x39).contains(last), text.contains("-") else { return false }
-        return text.utf8.dropLast().allSatisfy { (0x61...0x7A).contains($0) || $0 == UInt8(ascii: "-") }
+        var parts = text.split(separator: "-", omittingEmptySubsequences: false)[...]
+        if parts.first == "eusc" { parts.removeFirst() }
+        let isPartitioned =
+            parts.count == 4 && (parts[parts.startIndex + 1] == "gov" || parts[parts.startIndex + 1].hasPrefix("iso"))
+        guard parts.count == 3 || isPartitioned, let country = parts.first, let number = parts.last else {
+            return false
+        }
+        let isLetters = parts.dropLast().allSatisfy { part in
+            !part.isEmpty && part.utf8.allSatisfy { (0x61...0x7A).contains($0) }
+        }
+        return isLetters && country.utf8.count == 2 && number.utf8.count == 1
+            && (0x30...0x39).contains(number.utf8.first!)
     }
 }
 

@@ -96,6 +96,7 @@ extension LambdaAPI {
             return refusalResponse(refusal, outcome, plan)
         }
         headers.append(("X-Amz-Executed-Version", plan.route.version.number.description))
+        headers.append(("X-Amzn-Trace-Id", outcome.traceID))
         if plan.wantsLogTail { headers.append(("X-Amz-Log-Result", Base64.encode(outcome.logTail))) }
         headers.append(("Roost-Timing", Self.text(outcome.timing)))
         return WireResponse(status: 200, headers: headers, body: body)

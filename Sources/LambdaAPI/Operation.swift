@@ -108,10 +108,11 @@ extension LambdaAPI {
     package func route(method: String, segments: [String]) throws(WireError) -> Operation {
         let known = Operation.at(segments)
         guard let found = known.first(where: { $0.method == method }) else {
-            if known.isEmpty { throw WireError(.unknownOperation, "Unknown operation: the path names none.") }
+            // The service knows no 405.
             throw WireError(
-                .unknownOperation, "Unknown operation: the path takes no \(method).", status: 405,
-                allow: known.map(\.method))
+                .unknownOperation,
+                known.isEmpty
+                    ? "Unknown operation: the path names none." : "Unknown operation: the path takes no \(method).")
         }
         let resource = segments.count > 2 ? segments[2] : ""
         return Operation(found.name, resource: resource, alias: segments.count > 4 ? segments[4] : "")

@@ -95,6 +95,11 @@ def path_of(operation, **values):
     return re.sub(r"\{(\w+)\}", lambda match: quote(values.get(match[1], "x"), safe=""), uri)
 
 
+def in_python(pattern):
+    """A pattern of the model, which has Java's classes of Unicode."""
+    return pattern.replace(r"\p{L}", r"\w").replace(r"\p{N}", r"\d").replace(r"\p{Z}", r"\s")
+
+
 def violations(value, shape, path=""):
     """What a value that boto3 has parsed lacks, or has otherwise than the model says. Members beyond the model are
     none."""
@@ -124,7 +129,7 @@ def violations(value, shape, path=""):
             if shape.enum and value not in shape.enum and shape.name not in ("Runtime", "Architecture"):
                 yield f"{path} is none of {shape.enum}: {value!r}"
             pattern = shape.metadata.get("pattern")
-            if pattern and not re.fullmatch(pattern, value):
+            if pattern and not re.fullmatch(in_python(pattern), value):
                 yield f"{path} does not match {pattern}: {value!r}"
             yield from out_of_range(len(value), shape, f"the length of {path}")
         case "integer" | "long":
