@@ -578,20 +578,20 @@ STREAMS = """
     def endless(context):
         count = 0
         try:
-            while True:
+            while count < 200:  # a test that fails should end
                 count += 1
                 yield bytes(1 << 20)
         finally:
             print("closed", count)
     def stubborn(context):
-        while True:
+        for _ in range(200):
             try:
                 yield bytes(1 << 20)
             except GeneratorExit:
                 pass
     def fails_to_close(context):
         try:
-            while True:
+            for _ in range(200):
                 yield bytes(1 << 20)
         finally:
             1 / 0

@@ -82,10 +82,63 @@ final class HostConnection {
         try post("error", error.document, type: "application/json", for: invocation)
     }
 
+    /// Sends a piece of a streamed answer, not empty; the first, for which `contentType` is given, with the head before
+    /// it. Returns `false`, and sends nothing, when the host has answered already: it wants no more of the stream.
+    func writeChunk(_ bytes: [UInt8], of invocation: Invocation, beginning contentType: String?) throws -> Bool {
+        if contentType == nil, try isStreamAnswered() { return false }
+        let size = Array("\(String(bytes.count, radix: 16))\r\n".utf8)
+        try write(contentType.map { beginStream(of: invocation, $0) } ?? [], size, bytes, [0x0D, 0x0A])
+        return true
+    }
+
+    /// Ends a streamed answer and asks for the next invocation, in one write. A stream of no pieces begins here. An error
+    /// goes into the trailers.
+    func endStream(of invocation: Invocation, beginning contentType: String?, _ error: FunctionError?) throws {
+        let head = contentType.map { beginStream(of: invocation, $0) } ?? []
+        var trailers = ""
+        if let error {
+            let document = error.shortDocument.base64
+            trailers = "Lambda-Runtime-Function-Error-Type: \(Self.headerText(error.type).prefix(200))\r\n"
+            trailers += "Lambda-Runtime-Function-Error-Body: \(document)\r\n"
+        }
+        try write(head, Array("0\r\n\(trailers)\r\n".utf8), next)
+        awaited.append(.next)
+    }
+
+    private func beginStream(of invocation: Invocation, _ contentType: String) -> [UInt8] {
+        awaited.append(.acknowledgement(of: "response"))
+        return Array(
+            """
+            POST /2018-06-01/runtime/invocation/\(invocation.context.requestID)/response HTTP/1.1\r
+            Host: \(host)\r
+            Content-Type: \(Self.headerText(contentType))\r
+            \(nonce(invocation))Lambda-Runtime-Function-Response-Mode: streaming\r
+            Transfer-Encoding: chunked\r
+            Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r
+            \r
+
+            """.utf8)
+    }
+
+    /// Whether the host has answered the stream that is being sent, which is the last request whose answer is awaited.
+    private func isStreamAnswered() throws -> Bool {
+        while case .acknowledgement(let what)? = awaited.first {
+            var state = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+            guard start < end || poll(&state, 1, 0) > 0 else { return false }
+            awaited.removeFirst()
+            check(try readAnswer(), acknowledges: what)
+        }
+        return true
+    }
+
+    /// Free text for a header, where it must not end the line.
+    private static func headerText(_ text: String) -> String {
+        String(text.unicodeScalars.map { $0.value >= 0x20 && $0.value < 0x7F ? Character($0) : "?" })
+    }
+
     /// Reports that the function could not start, and waits until the host has taken note.
     func failInit(_ error: FunctionError) throws {
-        // A type is free text; in a header it must not end the line.
-        let type = String(error.type.unicodeScalars.map { $0.value >= 0x20 && $0.value < 0x7F ? Character($0) : "?" })
+        let type = Self.headerText(error.type)
         try write(
             head("/2018-06-01/runtime/init/error", "Lambda-Runtime-Function-Error-Type: \(type)\r\n", error.document),
             error.document)

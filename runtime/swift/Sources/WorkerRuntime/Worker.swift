@@ -34,6 +34,47 @@ enum Worker {
 
     /// Serves one slot until the host closes its connection.
     static func infer<F: Function>(_ function: F.Type, on connection: HostConnection, slot: Int, of slotCount: Int) {
+        if let streaming = function as? any StreamingFunction.Type {
+            return stream(streaming, on: connection, slot: slot, of: slotCount)
+        }
+        serve(function, on: connection, slot: slot, of: slotCount) { instance, invocation in
+            do {
+                let response = try instance.infer(invocation.event, invocation.context)
+                try connection.respond(response, to: invocation)
+            } catch let closed as HostConnection.Closed {
+                throw closed
+            } catch {
+                try connection.fail(FunctionError(reporting: error), invocation)
+            }
+        }
+    }
+
+    private static func stream<F: StreamingFunction>(
+        _ function: F.Type, on connection: HostConnection, slot: Int, of slotCount: Int
+    ) {
+        serve(function, on: connection, slot: slot, of: slotCount) { instance, invocation in
+            let output = ResponseStream(to: connection, answering: invocation)
+            var failure: FunctionError?
+            do {
+                try instance.stream(invocation.event, invocation.context, to: output)
+            } catch {
+                if !output.isClosed { failure = FunctionError(reporting: error) }  // closed: nobody would read it
+            }
+            output.close()
+            if let failure, !output.isBegun {
+                try connection.fail(failure, invocation)
+            } else {
+                let type = output.isBegun ? nil : output.contentType
+                try connection.endStream(of: invocation, beginning: type, failure)
+            }
+        }
+    }
+
+    /// Makes the slot's instance and hands it every invocation to answer, until the host closes the connection.
+    private static func serve<F: Function>(
+        _ function: F.Type, on connection: HostConnection, slot: Int, of slotCount: Int,
+        answer: (inout F, HostConnection.Invocation) throws -> Void
+    ) {
         var instance: F
         do {
             instance = try F(InitContext(slot: slot, of: slotCount))
@@ -42,15 +83,7 @@ enum Worker {
         }
         do {
             while true {
-                let invocation = try connection.nextInvocation()
-                do {
-                    let response = try instance.infer(invocation.event, invocation.context)
-                    try connection.respond(response, to: invocation)
-                } catch let closed as HostConnection.Closed {
-                    throw closed
-                } catch {
-                    try connection.fail(FunctionError(reporting: error), invocation)
-                }
+                try answer(&instance, connection.nextInvocation())
             }
         } catch {
             return  // closed: the worker is not wanted any more

@@ -86,22 +86,89 @@ final class FakeHost {
     }
 
     private func parse() -> Request? {
+        let before = buffer
+        guard var request = parseHead() else { return nil }
+        let length = request.headers["content-length"].flatMap { Int($0) } ?? 0
+        guard buffer.count >= length else {
+            buffer = before
+            return nil
+        }
+        request.body = Array(buffer[..<length])
+        buffer.removeFirst(length)
+        return request
+    }
+
+    private func parseHead() -> Request? {
         let blank = Array("\r\n\r\n".utf8)
         guard buffer.count >= 4,
             let headEnd = (0...(buffer.count - 4)).first(where: { Array(buffer[$0..<($0 + 4)]) == blank })
         else { return nil }
         var lines = String(decoding: buffer[..<headEnd], as: UTF8.self).split(separator: "\r\n")
         let words = lines.removeFirst().split(separator: " ").map(String.init)
-        var headers: [String: String] = [:]
+        buffer.removeFirst(headEnd + 4)
+        return Request(method: words[0], path: words[1], headers: Self.fields(lines), body: [])
+    }
+
+    private static func fields(_ lines: [Substring]) -> [String: String] {
+        var fields: [String: String] = [:]
         for line in lines {
             let colon = line.firstIndex(of: ":")!
-            headers[line[..<colon].lowercased()] = String(line[line.index(colon, offsetBy: 2)...])
+            fields[line[..<colon].lowercased()] = String(line[line.index(colon, offsetBy: 2)...])
         }
-        let length = headers["content-length"].flatMap { Int($0) } ?? 0
-        guard buffer.count >= headEnd + 4 + length else { return nil }
-        let body = Array(buffer[(headEnd + 4)..<(headEnd + 4 + length)])
-        buffer.removeFirst(headEnd + 4 + length)
-        return Request(method: words[0], path: words[1], headers: headers, body: body)
+        return fields
+    }
+
+    // MARK: Streams
+
+    /// The head of a streamed answer; `chunk()` gives what follows. `nil` as for `request()`.
+    func streamHead() -> Request? {
+        trailers = [:]
+        while true {
+            if let request = parseHead() { return request }
+            guard read() > 0 else { return nil }
+        }
+    }
+
+    /// What came behind the last chunk.
+    private(set) var trailers: [String: String] = [:]
+
+    /// The next chunk of a streamed answer; empty for the last, `nil` when the worker closed the connection before.
+    func chunk() -> [UInt8]? {
+        guard let line = line(), let size = Int(line, radix: 16) else { return nil }
+        if size == 0 {
+            var lines: [Substring] = []
+            while let line = self.line(), !line.isEmpty { lines.append(line[...]) }
+            trailers = Self.fields(lines)
+            return []
+        }
+        while buffer.count < size + 2 {
+            guard read() > 0 else { return nil }
+        }
+        let chunk = Array(buffer[..<size])
+        precondition(buffer[size] == 0x0D && buffer[size + 1] == 0x0A)
+        buffer.removeFirst(size + 2)
+        return chunk
+    }
+
+    /// All chunks up to the last.
+    func chunks() -> [[UInt8]] {
+        var chunks: [[UInt8]] = []
+        while let chunk = chunk(), !chunk.isEmpty { chunks.append(chunk) }
+        return chunks
+    }
+
+    static let refusal = Array(
+        "HTTP/1.1 410 Gone\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}".utf8)
+
+    private func line() -> String? {
+        while true {
+            if let end = buffer.firstIndex(of: 0x0D), end + 1 < buffer.count {
+                precondition(buffer[end + 1] == 0x0A)
+                defer { buffer.removeFirst(end + 2) }
+                return String(decoding: buffer[..<end], as: UTF8.self)
+            }
+            guard read() > 0 else { return nil }
+        }
     }
 }
 
