@@ -120,7 +120,7 @@ package final class HTTPConnection {
     }
 
     /// A trailer of the chunked body that has just ended; `nil` when there is none. `name` is in lower case.
-    package func trailer(_ name: String) -> String? { chunks.trailer(name) }
+    package func trailer(_ name: String) -> String? { request.isChunked ? chunks.trailer(name) : nil }
 
     /// Stops the body's bytes from coming, after what is under way. The client is slowed down by its socket.
     package func pauseBody() { isBodyPaused = true }

@@ -62,6 +62,11 @@ struct RequestPath: Equatable, CustomStringConvertible {
         RequestPath(["2015-03-31", "functions"] + segments, query: query)
     }
 
+    /// Of a streamed invocation.
+    static func stream(_ function: String, query: [(String, String?)] = []) -> RequestPath {
+        RequestPath(["2021-11-15", "functions", function, "response-streaming-invocations"], query: query)
+    }
+
     static func roost(_ segments: String..., query: [(String, String?)] = []) -> RequestPath {
         RequestPath(["roost", "v1"] + segments, query: query)
     }

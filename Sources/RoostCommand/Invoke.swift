@@ -26,6 +26,9 @@ struct Invoke: ParsableCommand {
         help: "The execution's name, with --async. The same name twice is the same execution.")
     var executionName: String?
 
+    @Flag(help: "Print the answer while the function yields it.")
+    var stream = false
+
     @Flag(name: [.short, .long], help: "Say on standard error which version answered, and where the time went.")
     var verbose = false
 
@@ -33,6 +36,7 @@ struct Invoke: ParsableCommand {
 
     func validate() throws {
         if executionName != nil, !isAsync { throw ValidationError("--name needs --async") }
+        if stream, isAsync { throw ValidationError("--stream and --async exclude each other") }
     }
 
     func run() throws {
@@ -44,6 +48,7 @@ struct Invoke: ParsableCommand {
             if client.json { Terminal.print(["executionArn": .string(arn)]) } else { Terminal.print(arn) }
             return
         }
+        if stream { return try host.stream(reference, payload: body, isVerbose: verbose) }
         let start = ContinuousClock.now
         var lastByte: UInt8?
         var errorBody: [UInt8] = []
@@ -73,6 +78,40 @@ struct Invoke: ParsableCommand {
 }
 
 extension HostClient {
+    /// Prints the pieces of a streamed answer as they come.
+    func stream(_ reference: FunctionReference, payload: [UInt8], isVerbose: Bool) throws {
+        var reader = EventStreamReader()
+        var isDamaged = false
+        var end: JSONValue?
+        var lastByte: UInt8?
+        let path = RequestPath.stream(reference.name, query: [("Qualifier", reference.qualifier)])
+        let response = try send("POST", path, body: .bytes(payload)) { piece in
+            guard let frames = try? reader.read(piece) else { return isDamaged = true }
+            for frame in frames {
+                switch frame.headers[":event-type"] {
+                case "PayloadChunk":
+                    frame.payload.withUnsafeBytes { Terminal.write($0, to: 1) }
+                    lastByte = frame.payload.last ?? lastByte
+                case "InvokeComplete": end = try? JSONValue.parse(frame.payload)
+                default: break
+                }
+            }
+        }
+        if Terminal.isOutputTerminal, let lastByte, lastByte != 0x0A { Terminal.write([0x0A], to: 1) }
+        guard let end, !isDamaged else {
+            throw CommandError.badAnswer(request: "POST \(path)", reason: "the stream has no end, or is damaged")
+        }
+        if isVerbose {
+            let parts = [response["x-amz-executed-version"].map { "version \($0)" }, response["x-amzn-requestid"]]
+            Terminal.complain(parts.compactMap { $0 }.joined(separator: "  "))
+        }
+        if let kind = end["ErrorCode"]?.stringValue {
+            let error = end["ErrorDetails"]?.stringValue.flatMap { try? JSONValue.parse(Array($0.utf8)) }
+            throw CommandError.functionFailed(
+                type: error?["errorType"]?.stringValue ?? kind, message: error?["errorMessage"]?.stringValue)
+        }
+    }
+
     /// Starts an asynchronous invocation and returns the ARN of its execution.
     func start(_ reference: FunctionReference, payload: [UInt8], name: String?) throws(CommandError) -> String {
         var headers = [("X-Amz-Invocation-Type", "Event")]

@@ -2,11 +2,13 @@
 
 import base64
 import json
+import os
+import subprocess
 import time
 
 import pytest
 
-from conftest import make_zip, wait_until
+from conftest import BINARY, make_zip, wait_until
 
 # A worker of a foreign runtime, which speaks the Runtime API by hand and streams what its event asks for.
 BOOTSTRAP = '''#!/usr/bin/python3
@@ -174,6 +176,8 @@ def test_an_error_after_it(lambda_client, function):
     error = json.loads(end["ErrorDetails"])
     assert error["errorMessage"] == "broke off" and error["stackTrace"]
     assert "REPORT RequestId" in base64.b64decode(end["LogResult"]).decode()
+    # Nothing of it is left for the next answer.
+    assert whole(lambda_client, function, {"plain": True})[1:] == (b'{"plain": true}', {})
     assert worker(lambda_client, function) == before
 
 
@@ -285,6 +289,22 @@ def test_refusals_are_ordinary_errors(lambda_client, function):
         lambda_client.delete_function_concurrency(FunctionName=function)
     response = lambda_client.invoke_with_response_stream(FunctionName=function, InvocationType="DryRun")
     assert response["StatusCode"] == 204
+
+
+def test_the_command_prints_pieces_as_they_come(host, function):
+    arguments = [str(BINARY), "invoke", function, "--stream", "--data"]
+    environment = {**os.environ, "ROOST_ENDPOINT": host.endpoint}
+    with subprocess.Popen(
+        [*arguments, json.dumps({"items": ["first", 1.5, "second"]})], stdout=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout.read(5) == b"first"
+        assert [it["State"] for it in host.workers(function)] == ["busy"]
+        assert process.stdout.read() == b"second"
+    assert process.returncode == 0
+    failed = host.roost("invoke", function, "--stream", "--data", json.dumps({"items": ["a"], "fails": True}), check=1)
+    assert failed.stdout == "a" and "broke off" in failed.stderr
+    assert host.roost("invoke", function, "--stream", "--data", '{"plain": 1}', check=0).stdout == '{"plain": 1}'
+    assert "Function not found" in host.roost("invoke", "nobody", "--stream", check=1).stderr
 
 
 @pytest.mark.parametrize("function", ["provided"], indirect=True)
