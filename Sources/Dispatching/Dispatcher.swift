@@ -196,13 +196,21 @@ package final class Dispatcher {
             }
             invocation.completion = nil
             // A worker that others share finishes for them; this one's answer is dropped.
-            guard live.running.count == 1 else { break }
+            guard live.running.count == 1 else {
+                invocation.completion = { _ in onGone() }
+                return
+            }
             live.onExit = onGone
             markEnding(id, live)
             live.worker?.stop(grace: grace)
             return
         }
         onGone()
+    }
+
+    /// Whether the execution's function has answered, and only its worker's end is waited for.
+    func hasAnswered(_ execution: Execution.ID) -> Bool {
+        workers.values.contains { $0.held?.invocation.execution == execution }
     }
 
     private func addPool(for route: Catalog.Route) -> PoolID {

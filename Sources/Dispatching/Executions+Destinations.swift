@@ -25,7 +25,7 @@ extension Executions {
     /// The rules for one execution, as they are configured now.
     struct Policy {
         var retriesMax: Int
-        /// No attempt starts after this; `nil` lets it wait for ever.
+        /// No attempt starts after this; `nil` lets it wait for ever. While it is paused it gets no older.
         var expiresAt: Timestamp?
         var onSuccess: EventInvokeConfiguration.Destination?
         var onFailure: EventInvokeConfiguration.Destination?
@@ -47,7 +47,9 @@ extension Executions {
         return Policy(
             retriesMax: configured?.retriesMax ?? (isTraining ? 0 : settings.retryDelays.count),
             expiresAt: ageSeconds.map {
-                Timestamp(millisecondsSince1970: head.acceptedAt.millisecondsSince1970 + Int64($0) * 1000)
+                Timestamp(
+                    millisecondsSince1970: head.acceptedAt.millisecondsSince1970 + head.pausedMilliseconds
+                        + Int64($0) * 1000)
             },
             onSuccess: configured?.onSuccess, onFailure: configured?.onFailure)
     }

@@ -7,10 +7,13 @@ internal import Workers
 
 /// From the outcome of an attempt to the execution's end, or its next attempt.
 extension Executions {
-    func ended(_ execution: Live, _ stored: Execution, _ outcome: InvocationOutcome) {
+    func ended(_ execution: Live, epoch: Int, _ stored: Execution, _ outcome: InvocationOutcome) {
+        guard execution.epoch == epoch else { return }
         guard !execution.isEnding else { return leaveWindow(execution) }
+        execution.isSettling = true
         loop.spawn {
             await self.settle(execution, stored, outcome)
+            execution.isSettling = false
             self.leaveWindow(execution)
         }
     }
@@ -110,6 +113,7 @@ extension Executions {
         let now = EventLoop.wallClock
         var head = execution.head
         head.status = .succeeded
+        head.pausedAt = nil
         head.endedAt = now
         do throws(ManagementError) {
             _ = try await management.publishTrained(
@@ -200,12 +204,12 @@ extension Executions {
 
     private func delay(_ execution: Live, by pause: Interval, events: [ExecutionEvent]) async {
         let at = EventLoop.wallClock.millisecondsSince1970 + pause.nanoseconds / 1_000_000
-        execution.head.status = .queued
+        execution.head.status = execution.head.status == .pausing ? .paused : .queued
         execution.head.notBefore = Timestamp(millisecondsSince1970: at)
         var changes: [Change] = [.updateExecution(execution.head.update)]
         if !events.isEmpty { changes.append(.addEvents(execution.head.id, events)) }
         do throws(ManagementError) { try await commit(changes) } catch { failedToStore(execution, error) }
-        if !execution.isEnding { enqueue(execution.head) }
+        if !execution.isEnding, execution.head.status == .queued { enqueue(execution.head) }
     }
 
     func fail(
@@ -226,6 +230,7 @@ extension Executions {
         let progress = takeProgress(execution)
         let delivery = await delivery(of: execution.head, conclusion)
         execution.head.status = status
+        execution.head.pausedAt = nil
         execution.head.endedAt = EventLoop.wallClock
         var update = execution.head.update
         complete(&update)
@@ -265,7 +270,8 @@ extension ExecutionHead {
             input: [], baseVersion: baseVersion, channels: channels, promote: promote, acceptedAt: acceptedAt,
             chainDepth: chainDepth, status: status, attempt: attempt, startedAt: startedAt, endedAt: endedAt,
             result: nil, failure: failure,
-            notBefore: notBefore, publishedVersion: publishedVersion, progress: progress)
+            notBefore: notBefore, pausedAt: pausedAt, pausedMilliseconds: pausedMilliseconds,
+            publishedVersion: publishedVersion, progress: progress)
     }
 
     /// The detail of the `ended` event.

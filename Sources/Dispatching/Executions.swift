@@ -14,6 +14,7 @@ package import Workers
 ///     running  -> waiting   the attempt failed and another is allowed, or nothing could be started
 ///     running  -> ended     in one commit with all that its end brings (for a training: the new version)
 ///     waiting, running -> ended   by `stop`, which is on the disk before the worker hears of it
+///     waiting, running <-> paused   see Executions+Pausing.swift
 ///
 /// Invariants:
 /// 1. What `accept` answered is on the disk.
@@ -50,6 +51,16 @@ package final class Executions {
         var droppedReports = 0
         /// How often in a row it could not be started.
         var refusals = 0
+        /// Ascends when what is under way is given up: what comes of an earlier epoch is dropped.
+        var epoch = 0
+        /// Its attempt has ended, and what follows of that is being decided and stored.
+        var isSettling = false
+        /// Its worker was told to end for a pause, and has not gone yet.
+        var isWorkerLeaving = false
+        /// It was resumed before its worker had gone.
+        var isGoingOn = false
+        /// Called when that worker has gone.
+        var onWorkerGone: (() -> Void)?
 
         init(head: ExecutionHead) { self.head = head }
     }
@@ -77,6 +88,8 @@ package final class Executions {
     private var isStarting = false
     private var delayTimer: LoopTimer?
     private var progressTimer: LoopTimer?
+    /// Pauses and their ends, one at a time.
+    let switches = SerialGate(waitersMax: 256)
     private var isShuttingDown = false
     private var onWindowEmpty: CheckedContinuation<Void, Never>?
 
@@ -226,13 +239,13 @@ package final class Executions {
         let heads = try await read { registry throws(RegistryError) in try await registry.liveExecutions() }
         let now = EventLoop.wallClock
         for var head in heads {
-            if head.status == .running {
-                head.status = .queued
+            if head.status == .running || head.status == .pausing {
+                head.status = head.status == .running ? .queued : .paused
                 let events = [ExecutionEvent(kind: .interrupted, at: now)]
                 try await commit([.updateExecution(head.update), .addEvents(head.id, events)])
             }
             live[head.id] = Live(head: head)
-            enqueue(head)
+            if head.status == .queued { enqueue(head) }
         }
         // An execution whose end was stored has no more use for its files.
         if let local = placement as? LocalPlacement {
@@ -289,7 +302,9 @@ package final class Executions {
                 waiting.removeFirst(waitingStart)
                 waitingStart = 0
             }
-            guard let execution = live[id], !execution.isRunning, !execution.isEnding else { continue }
+            guard let execution = live[id], !execution.isRunning, !execution.isEnding, isDue(execution) else {
+                continue
+            }
             execution.isRunning = true
             inWindow += 1
             return execution
@@ -297,17 +312,26 @@ package final class Executions {
         return nil
     }
 
+    /// One that was paused and resumed may be in line twice, or in line before its time.
+    private func isDue(_ execution: Live) -> Bool {
+        guard execution.head.status == .queued, !execution.isWorkerLeaving else { return false }
+        return execution.head.notBefore.map { $0 <= EventLoop.wallClock } ?? true
+    }
+
     private func start(_ execution: Live) async {
         let id = execution.head.id
+        let epoch = execution.epoch
         do throws(ManagementError) {
             let stored = try await self.execution(id)
+            guard execution.epoch == epoch else { return }
             guard !execution.isEnding else { return leaveWindow(execution) }
             if await expireIfTooLate(execution) { return leaveWindow(execution) }
             let start = try start(of: stored)
             dispatcher.run(
                 start, onDispatch: { [unowned self] in dispatched(execution, attempt: start.attempt) },
-                completion: { [unowned self] outcome in ended(execution, stored, outcome) })
+                completion: { [unowned self] outcome in ended(execution, epoch: epoch, stored, outcome) })
         } catch .registry(let error) {
+            guard execution.epoch == epoch else { return }
             report("execution \(id) cannot be read, and is tried again in 5 s: \(error)")
             leaveWindow(execution)
             execution.head.notBefore = Timestamp(
@@ -315,6 +339,7 @@ package final class Executions {
             enqueue(execution.head)
         } catch {
             // The function, version or base it was accepted for is gone.
+            guard execution.epoch == epoch else { return }
             leaveWindow(execution)
             await fail(
                 execution, .failed, .init(type: "Roost.NotRunnable", message: error.description),
@@ -373,8 +398,11 @@ package final class Executions {
 
     /// Stops an execution for good. Idempotent: one that has ended keeps its state.
     ///
+    /// - Parameter failure: what it then failed with, as its stopper sees it; `nil` says that it was stopped.
     /// - Returns: when it ended.
-    package func stop(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp {
+    package func stop(
+        _ id: Execution.ID, _ failure: Execution.Failure? = nil, by caller: Caller
+    ) async throws(ManagementError) -> Timestamp {
         guard let execution = live[id], !execution.isEnding else {
             // Ended, or about to: the registry knows, once it is done.
             let stored = try await self.execution(id)
@@ -385,8 +413,9 @@ package final class Executions {
         let now = EventLoop.wallClock
         var head = execution.head
         head.status = .stopped
+        head.pausedAt = nil
         head.endedAt = now
-        head.failure = .init(type: "Execution.Stopped", message: "The execution was stopped")
+        head.failure = failure ?? .init(type: "Execution.Stopped", message: "The execution was stopped")
         do throws(RegistryError) {
             try await registry.commit(
                 [.updateExecution(head.update), .addEvents(id, [.init(kind: .stopRequested, at: now)])]
@@ -406,8 +435,11 @@ package final class Executions {
         execution.head = head
         remove(id)
         // Its worker may still write a checkpoint.
-        dispatcher.stop(id, grace: settings.stopGrace) { [unowned self] in
-            loop.spawn { await self.placement.discardScratch(of: id) }
+        let discard = { [unowned self] in loop.spawn { await self.placement.discardScratch(of: id) } }
+        if execution.isWorkerLeaving {
+            execution.onWorkerGone = discard
+        } else {
+            dispatcher.stop(id, grace: settings.stopGrace, onGone: discard)
         }
         leaveWindow(execution)
         if let next = delivery.execution { takeUp(next) }
@@ -474,7 +506,7 @@ package final class Executions {
     }
 
     /// For what nobody waits for.
-    private func store(_ changes: [Change], _ execution: Live) async {
+    func store(_ changes: [Change], _ execution: Live) async {
         do throws(ManagementError) { try await commit(changes) } catch { failedToStore(execution, error) }
     }
 

@@ -1,7 +1,8 @@
 /// The durable record of one asynchronous invocation.
 ///
 /// States: `queued -> running -> succeeded | failed | timedOut | stopped`; `queued -> stopped | failed`;
-/// `running -> queued` for a retry or after the host was restarted. An ended execution never changes again.
+/// `running -> queued` for a retry or after the host was restarted; `queued -> paused`, `running -> pausing -> paused`,
+/// `pausing | paused -> queued | stopped`. An ended execution never changes again.
 package struct Execution: Equatable, Sendable, Identifiable {
     /// A UUID; also the request id of every attempt.
     package struct ID: Hashable, Sendable, CustomStringConvertible {
@@ -13,6 +14,9 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package enum Status: String, Sendable, CaseIterable {
         case queued = "QUEUED"
         case running = "RUNNING"
+        /// Paused, and the worker that ran it has not gone yet.
+        case pausing = "PAUSING"
+        case paused = "PAUSED"
         case succeeded = "SUCCEEDED"
         case failed = "FAILED"
         case timedOut = "TIMED_OUT"
@@ -20,7 +24,7 @@ package struct Execution: Equatable, Sendable, Identifiable {
 
         package var isEnded: Bool {
             switch self {
-            case .queued, .running: false
+            case .queued, .running, .pausing, .paused: false
             case .succeeded, .failed, .timedOut, .stopped: true
             }
         }
@@ -43,11 +47,14 @@ package struct Execution: Equatable, Sendable, Identifiable {
         package var message: String
         /// The function's error body as it sent it; empty when there was none.
         package var data: String
+        /// As who stopped the execution gave it; that of a function is in `data`.
+        package var stackTrace: [String]
 
-        package init(type: String, message: String, data: String = "") {
+        package init(type: String, message: String, data: String = "", stackTrace: [String] = []) {
             self.type = type
             self.message = message
             self.data = data
+            self.stackTrace = stackTrace
         }
     }
 
@@ -83,6 +90,10 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package var failure: Failure?
     /// Not before this time the next attempt starts; `nil` means at once.
     package var notBefore: Timestamp?
+    /// Since when it is paused; `nil` when it is not.
+    package var pausedAt: Timestamp?
+    /// For how long it was paused before, all together.
+    package var pausedMilliseconds: Int64
     /// The version that a successful training published.
     package var publishedVersion: Int?
     /// Last reported progress, the JSON object as the worker sent it.
@@ -94,7 +105,8 @@ package struct Execution: Equatable, Sendable, Identifiable {
         promote: AliasName? = nil, acceptedAt: Timestamp, retryKey: String? = nil, chainDepth: Int = 0,
         status: Status = .queued, attempt: Int = 0,
         startedAt: Timestamp? = nil, endedAt: Timestamp? = nil, result: [UInt8]? = nil, failure: Failure? = nil,
-        notBefore: Timestamp? = nil, publishedVersion: Int? = nil, progress: String? = nil
+        notBefore: Timestamp? = nil, pausedAt: Timestamp? = nil, pausedMilliseconds: Int64 = 0,
+        publishedVersion: Int? = nil, progress: String? = nil
     ) {
         self.id = id
         self.name = name
@@ -116,6 +128,8 @@ package struct Execution: Equatable, Sendable, Identifiable {
         self.result = result
         self.failure = failure
         self.notBefore = notBefore
+        self.pausedAt = pausedAt
+        self.pausedMilliseconds = pausedMilliseconds
         self.publishedVersion = publishedVersion
         self.progress = progress
     }
@@ -125,6 +139,7 @@ package struct Execution: Equatable, Sendable, Identifiable {
 package struct ExecutionEvent: Equatable, Sendable {
     package enum Kind: String, Sendable {
         case accepted, attemptStarted, progress, attemptEnded, interrupted, stopRequested, published, ended
+        case paused, resumed
         /// A destination was invoked, or why not.
         case destination
     }

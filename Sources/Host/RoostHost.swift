@@ -131,6 +131,8 @@ package final class RoostHost {
 
         let catalog = Catalog(try await registry.load())
         let management = Management(catalog: catalog, registry: registry, artifacts: artifacts, loop: loop)
+        management.capacity.workersMax = settings.limits.workersMax
+        management.capacity.memoryMegabytesMax = settings.limits.memoryMegabytesMax
         let dispatcher = Dispatcher(
             loop: loop, limits: settings.limits, placement: placement, logs: logs, metrics: Metrics())
         self.dispatcher = dispatcher

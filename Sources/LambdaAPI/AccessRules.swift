@@ -93,18 +93,20 @@ extension Operation.Name {
     fileprivate var access: Access {
         switch self {
         case .createFunction: .body
-        case .listFunctions: .host
+        case .getAccountSettings, .listFunctions: .host
         case .getAlias, .getDurableExecution, .getDurableExecutionHistory, .getFunction, .getFunctionConcurrency,
-            .getFunctionConfiguration, .getFunctionEventInvokeConfig, .listAliases, .listDurableExecutionsByFunction,
+            .getFunctionCodeSigningConfig, .getFunctionConfiguration, .getFunctionEventInvokeConfig,
+            .getFunctionRecursionConfig, .getRuntimeManagementConfig, .listAliases, .listDurableExecutionsByFunction,
             .listFunctionEventInvokeConfigs, .listTags, .listVersionsByFunction:
             .reading
         case .createAlias, .deleteAlias, .deleteFunction, .deleteFunctionConcurrency,
             .deleteFunctionEventInvokeConfig, .publishVersion, .putFunctionConcurrency,
-            .putFunctionEventInvokeConfig, .tagResource, .untagResource, .updateAlias, .updateFunctionCode,
+            .putFunctionEventInvokeConfig, .putFunctionRecursionConfig, .putRuntimeManagementConfig, .tagResource,
+            .untagResource, .updateAlias, .updateFunctionCode,
             .updateFunctionConfiguration, .updateFunctionEventInvokeConfig:
             .managing
         case .invoke, .invokeAsync, .invokeWithResponseStream: .invoking
-        case .stopDurableExecution: .executing
+        case .deleteDurableExecution, .pauseDurableExecution, .resumeDurableExecution, .stopDurableExecution: .executing
         }
     }
 }

@@ -4,7 +4,7 @@ internal import Registry
 
 /// An execution as clients of durable executions see it.
 enum ExecutionDocument {
-    /// Those of the service's model; the last three occur nowhere here.
+    /// Those of the service's model. `DELETING` occurs nowhere here: what is deleted is gone at once.
     static let statuses = [
         "RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED", "DELETING", "PAUSING", "PAUSED",
     ]
@@ -45,9 +45,10 @@ enum ExecutionDocument {
         var document: JSONObject = [
             "ErrorMessage": .string(failure.message), "ErrorType": .string(failure.type),
         ]
+        if !failure.stackTrace.isEmpty { document["StackTrace"] = .array(failure.stackTrace.map(JSONValue.string)) }
         if !failure.data.isEmpty {
             document["ErrorData"] = .string(failure.data)
-            if case .object(let body)? = try? JSONValue.parse(failure.data),
+            if failure.stackTrace.isEmpty, case .object(let body)? = try? JSONValue.parse(failure.data),
                 case .array(let lines)? = body["stackTrace"]
             {
                 document["StackTrace"] = .array(lines.compactMap { $0.stringValue.map(JSONValue.string) })
@@ -85,11 +86,21 @@ enum ExecutionDocument {
                 "RequestId": .string(execution.id.text),
             ]
             if event.kind == .interrupted {
-                object["Error"] = failed(Execution.Failure(type: "Roost.Interrupted", message: "The host ended."))
+                let reason = detail["reason"]?.stringValue ?? "The host ended."
+                object["Error"] = failed(Execution.Failure(type: "Roost.Interrupted", message: reason))
             } else if let type = detail["errorType"]?.stringValue {
                 object["Error"] = failed(
                     Execution.Failure(type: type, message: detail["errorMessage"]?.stringValue ?? ""))
             }
+            details = .object(object)
+        case .paused, .resumed:
+            let isPause = event.kind == .paused
+            type = isPause ? "ExecutionPaused" : "ExecutionResumed"
+            var object: JSONObject = [
+                isPause ? "PauseRequestTimestamp" : "ResumeRequestTimestamp": event.at.json
+            ]
+            if let reason = detail["reason"]?.stringValue { object["Reason"] = payload(reason, withData) }
+            if isPause { object["ExecutionTimeoutPaused"] = true }
             details = .object(object)
         case .progress, .published:
             type = "StepSucceeded"
@@ -112,7 +123,7 @@ enum ExecutionDocument {
             case .stopped:
                 type = "ExecutionStopped"
                 details = ["Error": failure]
-            case .failed, .queued, .running:
+            case .failed, .queued, .running, .pausing, .paused:
                 type = "ExecutionFailed"
                 details = ["Error": failure]
             }

@@ -9,7 +9,18 @@ package protocol ExecutionService: AnyObject {
     /// false); with another payload it throws `executionExists`.
     func accept(_ request: ExecutionRequest) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool)
     /// When it ended. One that has ended before answers that time.
-    func stop(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp
+    ///
+    /// - Parameter failure: the error that the stopped execution then has; `nil` is the usual one.
+    func stop(
+        _ id: Execution.ID, _ failure: Execution.Failure?, by caller: Caller
+    ) async throws(ManagementError) -> Timestamp
+    /// On disk when it returns; the worker may still be ending. Throws `executionState` for one that is paused or has
+    /// ended.
+    func pause(_ id: Execution.ID, _ asked: Executions.Switch, by caller: Caller) async throws(ManagementError)
+    /// Throws `executionState` for one that is not paused.
+    func resume(_ id: Execution.ID, _ asked: Executions.Switch, by caller: Caller) async throws(ManagementError)
+    /// When it was deleted. Throws `executionState` for one that has not ended.
+    func delete(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp
     /// Returns when the execution has ended.
     func completion(of id: Execution.ID) async throws(ManagementError) -> Execution
     func execution(_ id: Execution.ID) async throws(ManagementError) -> Execution

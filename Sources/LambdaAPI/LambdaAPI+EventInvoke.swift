@@ -1,6 +1,7 @@
 internal import Domain
 internal import JSON
 internal import Management
+internal import Signing
 
 extension LambdaAPI {
     func putEventInvokeConfig(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
@@ -86,6 +87,11 @@ extension LambdaAPI {
         if let destinations {
             patch.onSuccess = try destination("OnSuccess", of: destinations, for: reference.name)
             patch.onFailure = try destination("OnFailure", of: destinations, for: reference.name)
+            for case let destination?? in [patch.onSuccess, patch.onFailure] {
+                // Who may not invoke a function may not have it invoked.
+                let name = destination.function
+                try request.require([.manage, isTraining(name) ? .train : .invoke], name, "InvokeFunction")
+            }
             try read { () throws(JSONReadError) in try destinations.refuseUnknown() }
         }
         return (reference.name, qualifier, patch)

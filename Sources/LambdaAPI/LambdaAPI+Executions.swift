@@ -1,3 +1,4 @@
+internal import Dispatching
 package import Domain
 internal import JSON
 internal import Management
@@ -16,6 +17,11 @@ extension LambdaAPI {
             document["Error"] = ExecutionDocument.error(failure)
         }
         document["Version"] = .string(execution.version.description)
+        if let pausedAt = execution.pausedAt {
+            var details: JSONObject = ["PauseRequestTimestamp": pausedAt.json, "ExecutionTimeoutPaused": true]
+            if withData, let reason = try await pauseReason(of: execution.id) { details["Reason"] = .string(reason) }
+            document["PauseDetails"] = .object(details)
+        }
         return .json(.object(document))
     }
 
@@ -63,13 +69,62 @@ extension LambdaAPI {
     func stopExecution(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
         let execution = try await execution(resource)
         let body = try await object(request.body)
-        guard JSONValue.object(body.object).saysNothing else {
-            throw .invalid("Error is not supported here: the error of a stopped execution says who stopped it.")
+        let error = try read { () throws(JSONReadError) in
+            let error = (
+                type: try body.optional("ErrorType", as: String.self),
+                message: try body.optional("ErrorMessage", as: String.self),
+                data: try body.optional("ErrorData", as: String.self),
+                stackTrace: try body.optional("StackTrace", as: [String].self)
+            )
+            try body.refuseUnknown()
+            return error
         }
+        var failure: Execution.Failure?
+        if !JSONValue.object(body.object).saysNothing {
+            failure = Execution.Failure(
+                type: error.type ?? "Execution.Stopped", message: error.message ?? "The execution was stopped",
+                data: error.data ?? "", stackTrace: error.stackTrace ?? [])
+        }
+        let stopFailure = failure
         let stopped = try await verb { () async throws(ManagementError) in
-            try await executions.stop(execution.id, by: request.caller)
+            try await executions.stop(execution.id, stopFailure, by: request.caller)
         }
         return .json(["StopTimestamp": stopped.json])
+    }
+
+    func pauseExecution(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let execution = try await execution(resource)
+        let body = try await object(request.body)
+        let isTimeoutPaused = try read { () throws(JSONReadError) in
+            try body.optional("ExecutionTimeoutPaused", as: Bool.self)
+        }
+        let asked = try executionSwitch(body)
+        guard isTimeoutPaused != false else {
+            throw .invalid(
+                "ExecutionTimeoutPaused cannot be false here: the time limit of a function is that of one attempt, and "
+                    + "none runs while the execution is paused.")
+        }
+        try await verb { () async throws(ManagementError) in
+            try await executions.pause(execution.id, asked, by: request.caller)
+        }
+        return .json([:], status: 202)
+    }
+
+    func resumeExecution(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let execution = try await execution(resource)
+        let asked = try executionSwitch(try await object(request.body))
+        try await verb { () async throws(ManagementError) in
+            try await executions.resume(execution.id, asked, by: request.caller)
+        }
+        return .json([:], status: 202)
+    }
+
+    func deleteExecution(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let execution = try await execution(resource)
+        let at = try await verb { () async throws(ManagementError) in
+            try await executions.delete(execution.id, by: request.caller)
+        }
+        return .json(["DeletionRequestTimestamp": at.json], status: 202)
     }
 
     func executionHistory(_ resource: String, _ request: WireRequest) async throws(WireError) -> WireResponse {
@@ -108,6 +163,36 @@ extension LambdaAPI {
     }
 
     // MARK: - Parts
+
+    /// Refuses what the body has besides.
+    private func executionSwitch(_ body: JSONObjectReader) throws(WireError) -> Executions.Switch {
+        let asked = try read { () throws(JSONReadError) in
+            let asked = Executions.Switch(
+                token: try body.optional("ClientToken"), reason: try body.optional("Reason"))
+            try body.refuseUnknown()
+            return asked
+        }
+        var violations = Violations()
+        if let token = asked.token {
+            violations.check(token, at: "clientToken", length: 1...64)
+            violations.check(
+                token, at: "clientToken", pattern: #"[\x21-\x7E]+"#,
+                token.utf8.allSatisfy { (0x21...0x7E).contains($0) })
+        }
+        if let reason = asked.reason { violations.check(reason, at: "reason", length: 0...1024) }
+        try violations.refuse()
+        return asked
+    }
+
+    /// Of the newest pause.
+    private func pauseReason(of id: Execution.ID) async throws(WireError) -> String? {
+        // Little happens after it.
+        let newest = try await verb { () async throws(ManagementError) in
+            try await executions.events(of: id, newestFirst: true, after: nil, limit: 100)
+        }
+        guard let event = newest.first(where: { $0.kind == .paused }) else { return nil }
+        return (try? JSONValue.parse(event.detail))?["reason"]?.stringValue
+    }
 
     private func execution(_ resource: String) async throws(WireError) -> Execution {
         guard let reference = ExecutionReference(resource) else {

@@ -76,6 +76,15 @@ package final class LambdaAPI {
         case .getDurableExecutionHistory: try await executionHistory(operation.resource, request)
         case .listDurableExecutionsByFunction: try await listExecutions(operation.resource, request)
         case .stopDurableExecution: try await stopExecution(operation.resource, request)
+        case .pauseDurableExecution: try await pauseExecution(operation.resource, request)
+        case .resumeDurableExecution: try await resumeExecution(operation.resource, request)
+        case .deleteDurableExecution: try await deleteExecution(operation.resource, request)
+        case .getAccountSettings: getAccountSettings()
+        case .getFunctionCodeSigningConfig: try getCodeSigningConfig(operation.resource)
+        case .getFunctionRecursionConfig: try getRecursionConfig(operation.resource)
+        case .putFunctionRecursionConfig: try await putRecursionConfig(operation.resource, request)
+        case .getRuntimeManagementConfig: try getRuntimeManagement(operation.resource, request)
+        case .putRuntimeManagementConfig: try await putRuntimeManagement(operation.resource, request)
         case .invoke, .invokeAsync, .invokeWithResponseStream:
             preconditionFailure("an invocation is planned, not performed")
         }

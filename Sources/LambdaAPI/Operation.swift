@@ -4,16 +4,21 @@ package struct Operation: Equatable, Sendable {
         case createAlias = "CreateAlias"
         case createFunction = "CreateFunction"
         case deleteAlias = "DeleteAlias"
+        case deleteDurableExecution = "DeleteDurableExecution"
         case deleteFunction = "DeleteFunction"
         case deleteFunctionConcurrency = "DeleteFunctionConcurrency"
         case deleteFunctionEventInvokeConfig = "DeleteFunctionEventInvokeConfig"
+        case getAccountSettings = "GetAccountSettings"
         case getAlias = "GetAlias"
         case getDurableExecution = "GetDurableExecution"
         case getDurableExecutionHistory = "GetDurableExecutionHistory"
         case getFunction = "GetFunction"
+        case getFunctionCodeSigningConfig = "GetFunctionCodeSigningConfig"
         case getFunctionConcurrency = "GetFunctionConcurrency"
         case getFunctionConfiguration = "GetFunctionConfiguration"
         case getFunctionEventInvokeConfig = "GetFunctionEventInvokeConfig"
+        case getFunctionRecursionConfig = "GetFunctionRecursionConfig"
+        case getRuntimeManagementConfig = "GetRuntimeManagementConfig"
         case invoke = "Invoke"
         case invokeAsync = "InvokeAsync"
         case invokeWithResponseStream = "InvokeWithResponseStream"
@@ -23,9 +28,13 @@ package struct Operation: Equatable, Sendable {
         case listFunctions = "ListFunctions"
         case listTags = "ListTags"
         case listVersionsByFunction = "ListVersionsByFunction"
+        case pauseDurableExecution = "PauseDurableExecution"
         case publishVersion = "PublishVersion"
         case putFunctionConcurrency = "PutFunctionConcurrency"
         case putFunctionEventInvokeConfig = "PutFunctionEventInvokeConfig"
+        case putFunctionRecursionConfig = "PutFunctionRecursionConfig"
+        case putRuntimeManagementConfig = "PutRuntimeManagementConfig"
+        case resumeDurableExecution = "ResumeDurableExecution"
         case stopDurableExecution = "StopDurableExecution"
         case tagResource = "TagResource"
         case untagResource = "UntagResource"
@@ -75,6 +84,14 @@ package struct Operation: Equatable, Sendable {
             return [("POST", .invokeAsync)]
         case ("2021-11-15", "functions", 4) where segments[3] == "response-streaming-invocations":
             return [("POST", .invokeWithResponseStream)]
+        case ("2016-08-19", "account-settings", 2):
+            return [("GET", .getAccountSettings)]
+        case ("2020-06-30", "functions", 4) where segments[3] == "code-signing-config":
+            return [("GET", .getFunctionCodeSigningConfig)]
+        case ("2021-07-20", "functions", 4) where segments[3] == "runtime-management-config":
+            return [("GET", .getRuntimeManagementConfig), ("PUT", .putRuntimeManagementConfig)]
+        case ("2024-08-31", "functions", 4) where segments[3] == "recursion-config":
+            return [("GET", .getFunctionRecursionConfig), ("PUT", .putFunctionRecursionConfig)]
         case ("2017-03-31", "tags", 3):
             return [("GET", .listTags), ("POST", .tagResource), ("DELETE", .untagResource)]
         case ("2017-10-31", "functions", 4) where segments[3] == "concurrency":
@@ -91,11 +108,13 @@ package struct Operation: Equatable, Sendable {
         case ("2025-12-01", "functions", 4) where segments[3] == "durable-executions":
             return [("GET", .listDurableExecutionsByFunction)]
         case ("2025-12-01", "durable-executions", 3):
-            return [("GET", .getDurableExecution)]
+            return [("GET", .getDurableExecution), ("DELETE", .deleteDurableExecution)]
         case ("2025-12-01", "durable-executions", 4):
             switch segments[3] {
             case "history": return [("GET", .getDurableExecutionHistory)]
             case "stop": return [("POST", .stopDurableExecution)]
+            case "pause": return [("POST", .pauseDurableExecution)]
+            case "resume": return [("POST", .resumeDurableExecution)]
             default: return []
             }
         default: return []

@@ -31,6 +31,8 @@ extension WireError {
             self.init(.resourceConflict, "Alias already exists: \(ARN.function(name, .alias(alias)))")
         case .noEventInvokeConfiguration:
             self.init(.resourceNotFound, error.description)
+        case .executionState(let text):
+            self.init(.resourceConflict, text)
         case .executionNotFound(let name):
             self.init(.resourceNotFound, "Durable execution not found: \(name)")
         case .executionExists(let name):

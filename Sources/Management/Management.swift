@@ -14,6 +14,16 @@ package final class Management {
     let loop: EventLoop
     private let gate = SerialGate(waitersMax: 256)
 
+    /// What all workers together may take of the host; what is provisioned must fit.
+    package var capacity = Capacity()
+
+    package struct Capacity: Sendable {
+        package var workersMax = Int.max
+        package var memoryMegabytesMax = Int.max
+
+        package init() {}
+    }
+
     /// Called after each change that is on disk and in the catalog.
     package var onChange: ((Change) -> Void)?
 

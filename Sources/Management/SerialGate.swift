@@ -1,14 +1,14 @@
 /// Lets one asynchronous section run at a time, in order of arrival. Lives on the loop.
 ///
 /// Management decides from memory, then awaits the disk, then changes memory: two such sections must not overlap.
-final class SerialGate {
+package final class SerialGate {
     private var isHeld = false
     private var waiters: [CheckedContinuation<Void, Never>] = []
     private let waitersMax: Int
 
-    init(waitersMax: Int) { self.waitersMax = waitersMax }
+    package init(waitersMax: Int) { self.waitersMax = waitersMax }
 
-    func run<Value>(_ body: () async throws(ManagementError) -> Value) async throws(ManagementError) -> Value {
+    package func run<Value>(_ body: () async throws(ManagementError) -> Value) async throws(ManagementError) -> Value {
         if isHeld {
             guard waiters.count < waitersMax else { throw .overloaded(limit: waitersMax) }
             await withCheckedContinuation { waiters.append($0) }

@@ -19,6 +19,8 @@ package struct ExecutionHead: Equatable, Sendable, Identifiable {
     package var endedAt: Timestamp?
     package var failure: Execution.Failure?
     package var notBefore: Timestamp?
+    package var pausedAt: Timestamp?
+    package var pausedMilliseconds: Int64
     package var publishedVersion: Int?
     package var progress: String?
 }
@@ -33,7 +35,9 @@ extension ExecutionHead {
             acceptedAt: execution.acceptedAt, chainDepth: execution.chainDepth, status: execution.status,
             attempt: execution.attempt,
             startedAt: execution.startedAt, endedAt: execution.endedAt, failure: execution.failure,
-            notBefore: execution.notBefore, publishedVersion: execution.publishedVersion, progress: execution.progress)
+            notBefore: execution.notBefore,
+            pausedAt: execution.pausedAt, pausedMilliseconds: execution.pausedMilliseconds,
+            publishedVersion: execution.publishedVersion, progress: execution.progress)
     }
 }
 

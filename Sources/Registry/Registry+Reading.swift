@@ -125,6 +125,22 @@ extension Registry {
         }
     }
 
+    /// Events of one kind since a time, oldest first.
+    package func events(
+        of execution: Execution.ID, kind: ExecutionEvent.Kind, since: Timestamp
+    ) async throws(RegistryError) -> [ExecutionEvent] {
+        try await read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT executionEvent.* FROM executionEvent
+                    JOIN execution ON execution.sequence = executionEvent.execution
+                    WHERE execution.id = ? AND kind = ? AND at >= ? ORDER BY executionEvent.sequence
+                    """, arguments: [execution.text, kind.rawValue, since.millisecondsSince1970]
+            ).map(ExecutionEvent.init(row:))
+        }
+    }
+
     /// The changes of an alias, also of one that was deleted, also when its function was.
     package func aliasHistory(
         function: Function.ID, alias: AliasName, isNewestFirst: Bool = true, limit: Int = 100

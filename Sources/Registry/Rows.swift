@@ -46,15 +46,17 @@ struct ChannelColumn: Codable {
 struct FailureColumn: Codable {
     var data: String
     var message: String
+    var stackTrace: [String]?
     var type: String
 
     init(_ failure: Execution.Failure) {
         data = failure.data
         message = failure.message
+        stackTrace = failure.stackTrace.isEmpty ? nil : failure.stackTrace
         type = failure.type
     }
 
-    var failure: Execution.Failure { .init(type: type, message: message, data: data) }
+    var failure: Execution.Failure { .init(type: type, message: message, data: data, stackTrace: stackTrace ?? []) }
 }
 
 struct DestinationColumn: Codable {
@@ -179,7 +181,9 @@ extension ExecutionHead {
             status: try stored(Execution.Status(rawValue: status), "status '\(status)'"), attempt: row["attempt"],
             startedAt: timestamp("startedAt"), endedAt: timestamp("endedAt"),
             failure: try failure.map { try fromJSON($0, as: FailureColumn.self).failure },
-            notBefore: timestamp("notBefore"), publishedVersion: row["publishedVersion"], progress: row["progress"])
+            notBefore: timestamp("notBefore"), pausedAt: timestamp("pausedAt"),
+            pausedMilliseconds: row["pausedMilliseconds"], publishedVersion: row["publishedVersion"],
+            progress: row["progress"])
     }
 }
 
@@ -191,7 +195,8 @@ extension Execution {
             channels: head.channels, promote: head.promote, acceptedAt: head.acceptedAt, chainDepth: head.chainDepth,
             status: head.status,
             attempt: head.attempt, startedAt: head.startedAt, endedAt: head.endedAt, result: result,
-            failure: head.failure, notBefore: head.notBefore, publishedVersion: head.publishedVersion,
+            failure: head.failure, notBefore: head.notBefore, pausedAt: head.pausedAt,
+            pausedMilliseconds: head.pausedMilliseconds, publishedVersion: head.publishedVersion,
             progress: head.progress)
     }
 }

@@ -1,3 +1,4 @@
+internal import Dispatching
 internal import Domain
 internal import JSON
 internal import LambdaAPI
@@ -64,9 +65,48 @@ extension RoostAPI {
     func stopExecution(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
         try await requireChange(of: id, request, "StopExecution")
         let at = try await verb { () async throws(ManagementError) in
-            try await executions.stop(id, by: request.caller)
+            try await executions.stop(id, nil, by: request.caller)
         }
         return .json(["StopTimestamp": at.json])
+    }
+
+    func pauseExecution(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        try await requireChange(of: id, request, "PauseExecution")
+        let asked = try await executionSwitch(request)
+        try await verb { () async throws(ManagementError) in
+            try await executions.pause(id, asked, by: request.caller)
+        }
+        return .json([:], status: 202)
+    }
+
+    func resumeExecution(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        try await requireChange(of: id, request, "ResumeExecution")
+        let asked = try await executionSwitch(request)
+        try await verb { () async throws(ManagementError) in
+            try await executions.resume(id, asked, by: request.caller)
+        }
+        return .json([:], status: 202)
+    }
+
+    func deleteExecution(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        try await requireChange(of: id, request, "DeleteExecution")
+        let at = try await verb { () async throws(ManagementError) in
+            try await executions.delete(id, by: request.caller)
+        }
+        return .json(["DeletionTimestamp": at.json])
+    }
+
+    private func executionSwitch(_ request: WireRequest) async throws(WireError) -> Executions.Switch {
+        let body = try await lambda.object(request.body)
+        let reason = try read { () throws(JSONReadError) in
+            let reason = try body.optional("Reason", as: String.self)
+            try body.refuseUnknown()
+            return reason
+        }
+        var violations = Violations()
+        if let reason { violations.check(reason, at: "reason", length: 0...1024) }
+        try violations.refuse()
+        return Executions.Switch(reason: reason)
     }
 
     /// As `LambdaAPI.authorize` has it for executions.

@@ -18,6 +18,9 @@ package enum RoostOperation: Equatable, Sendable {
     case execution(Execution.ID)
     case executionEvents(Execution.ID)
     case stopExecution(Execution.ID)
+    case pauseExecution(Execution.ID)
+    case resumeExecution(Execution.ID)
+    case deleteExecution(Execution.ID)
     case host
     case audit
 
@@ -28,14 +31,17 @@ package enum RoostOperation: Equatable, Sendable {
         guard let (verb, operation) = try find(segments) else {
             throw WireError(.unknownOperation, "Unknown operation: the path names none.")
         }
-        guard verb == method else {
-            throw WireError(
-                .unknownOperation, "Unknown operation: the path takes no \(method).", status: 405, allow: [verb])
+        if verb == method { return operation }
+        var verbs = [verb]
+        if case .execution(let id) = operation {
+            if method == "DELETE" { return .deleteExecution(id) }
+            verbs.append("DELETE")
         }
-        return operation
+        throw WireError(
+            .unknownOperation, "Unknown operation: the path takes no \(method).", status: 405, allow: verbs)
     }
 
-    /// Every path has one verb.
+    /// Every path has one verb, but that of an execution, which can also be deleted.
     private static func find(
         _ segments: [String]
     ) throws(WireError) -> (verb: String, operation: RoostOperation)? {
@@ -58,6 +64,10 @@ package enum RoostOperation: Equatable, Sendable {
         case ("executions", 3) where segments[4] == "events":
             return ("GET", .executionEvents(Execution.ID(segments[3])))
         case ("executions", 3) where segments[4] == "stop": return ("POST", .stopExecution(Execution.ID(segments[3])))
+        case ("executions", 3) where segments[4] == "pause":
+            return ("POST", .pauseExecution(Execution.ID(segments[3])))
+        case ("executions", 3) where segments[4] == "resume":
+            return ("POST", .resumeExecution(Execution.ID(segments[3])))
         case ("host", 1): return ("GET", .host)
         case ("audit", 1): return ("GET", .audit)
         default: return nil

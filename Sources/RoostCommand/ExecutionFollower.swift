@@ -66,7 +66,7 @@ struct ExecutionFollower {
     }
 
     static func isEnded(_ execution: JSONValue) -> Bool {
-        !["QUEUED", "RUNNING"].contains(execution["Status"]?.stringValue)
+        !["QUEUED", "RUNNING", "PAUSING", "PAUSED"].contains(execution["Status"]?.stringValue)
     }
 }
 

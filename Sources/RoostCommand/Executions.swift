@@ -4,8 +4,8 @@ import JSON
 
 struct Executions: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Asynchronous invocations and trainings: list, show, stop, logs.",
-        subcommands: [List.self, Show.self, Stop.self, Logs.self])
+        abstract: "Asynchronous invocations and trainings: list, show, pause, resume, stop, remove, logs.",
+        subcommands: [List.self, Show.self, Pause.self, Resume.self, Stop.self, Remove.self, Logs.self])
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -14,7 +14,10 @@ struct Executions: ParsableCommand {
         @Argument(help: "Only those of this function.")
         var function: String?
 
-        @Option(help: "Only those with this status: QUEUED, RUNNING, SUCCEEDED, FAILED, TIMED_OUT or STOPPED.")
+        @Option(
+            help:
+                "Only those with this status: QUEUED, RUNNING, PAUSING, PAUSED, SUCCEEDED, FAILED, TIMED_OUT or STOPPED."
+        )
         var status: String?
 
         @Option(help: "At most so many, 1 to 1000.")
@@ -86,6 +89,62 @@ struct Executions: ParsableCommand {
             let id = executionID(execution)
             let answer = try client.host().json("POST", .roost("executions", id, "stop"), [:])
             if client.json { Terminal.print(answer) } else { Terminal.print("stopping \(id)") }
+        }
+    }
+
+    struct Pause: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Pause an execution; a training that runs writes a checkpoint first.")
+
+        @Argument(help: "The execution's id or ARN.")
+        var execution: String
+
+        @Option(help: "Why, for its history.")
+        var reason: String?
+
+        @OptionGroup var client: ClientOptions
+
+        func run() throws {
+            let id = executionID(execution)
+            let body: JSONObject = reason.map { ["Reason": .string($0)] } ?? [:]
+            let answer = try client.host().json("POST", .roost("executions", id, "pause"), .object(body))
+            if client.json { Terminal.print(answer) } else { Terminal.print("pausing \(id)") }
+        }
+    }
+
+    struct Resume: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Let a paused execution go on, a training from its last checkpoint.")
+
+        @Argument(help: "The execution's id or ARN.")
+        var execution: String
+
+        @Option(help: "Why, for its history.")
+        var reason: String?
+
+        @OptionGroup var client: ClientOptions
+
+        func run() throws {
+            let id = executionID(execution)
+            let body: JSONObject = reason.map { ["Reason": .string($0)] } ?? [:]
+            let answer = try client.host().json("POST", .roost("executions", id, "resume"), .object(body))
+            if client.json { Terminal.print(answer) } else { Terminal.print("resumed \(id)") }
+        }
+    }
+
+    struct Remove: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "rm", abstract: "Delete an execution that has ended, with its history.")
+
+        @Argument(help: "The execution's id or ARN.")
+        var execution: String
+
+        @OptionGroup var client: ClientOptions
+
+        func run() throws {
+            let id = executionID(execution)
+            let answer = try client.host().json("DELETE", .roost("executions", id))
+            if client.json { Terminal.print(answer) } else { Terminal.print("removed \(id)") }
         }
     }
 

@@ -26,11 +26,18 @@ struct TrainingView {
             guard let metrics = detail["metrics"]?.objectValue, !metrics.isEmpty else { return [text] }
             return ["\(text)  \(TrainingView.text(of: metrics))"]
         case "interrupted":
+            if let reason = detail["reason"]?.stringValue { return [printable(reason)] }
             phase = "waits for the host to start again"
             return ["interrupted; it will go on from its last checkpoint"]
         case "stopRequested":
             phase = "stopping"
             return ["a stop was requested"]
+        case "paused":
+            phase = "paused"
+            return ["paused; `roost executions resume` lets it go on from its last checkpoint"]
+        case "resumed":
+            phase = "queued"
+            return ["resumed"]
         case "attemptEnded":
             phase = "attempt ended"
             return []

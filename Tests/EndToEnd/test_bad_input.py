@@ -152,6 +152,7 @@ def test_a_verb_that_a_path_of_the_lambda_api_does_not_take(host, method, path):
 @pytest.mark.parametrize("method, path, allowed", [
     ("POST", "/healthz", {"GET", "HEAD"}), ("DELETE", "/metrics", {"GET", "HEAD"}),
     ("DELETE", "/roost/v1/workers", {"GET"}), ("GET", "/roost/v1/artifacts/" + MISSING, {"PUT"}),
+    ("PUT", "/roost/v1/executions/x", {"GET", "DELETE"}),
 ])
 def test_a_verb_that_a_path_of_our_own_does_not_take(host, method, path, allowed):
     answer = host.request(method, path)

@@ -13,6 +13,8 @@ import TestSupport
 final class StillExecutions: ExecutionService {
     var accepted: [Execution] = []
     var history: [ExecutionEvent] = []
+    var stopped: [Execution.Failure?] = []
+    var switches: [Executions.Switch] = []
 
     func accept(_ request: ExecutionRequest) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool) {
         let id = Execution.ID(UniqueID.random())
@@ -25,8 +27,23 @@ final class StillExecutions: ExecutionService {
         return (ExecutionHead(execution), true)
     }
 
-    func stop(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp {
-        Timestamp(millisecondsSince1970: 1_795_435_741_000)
+    func stop(
+        _ id: Execution.ID, _ failure: Execution.Failure?, by caller: Caller
+    ) async throws(ManagementError) -> Timestamp {
+        stopped.append(failure)
+        return Timestamp(millisecondsSince1970: 1_795_435_741_000)
+    }
+
+    func pause(_ id: Execution.ID, _ asked: Executions.Switch, by caller: Caller) async throws(ManagementError) {
+        switches.append(asked)
+    }
+
+    func resume(_ id: Execution.ID, _ asked: Executions.Switch, by caller: Caller) async throws(ManagementError) {
+        switches.append(asked)
+    }
+
+    func delete(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp {
+        throw .executionState("The execution is live.")
     }
 
     func completion(of id: Execution.ID) async throws(ManagementError) -> Execution { try await execution(id) }
