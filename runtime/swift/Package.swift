@@ -16,7 +16,11 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
         .target(name: "WorkerRuntime", dependencies: ["CJansson"], swiftSettings: settings),
-        .testTarget(name: "WorkerRuntimeTests", dependencies: ["WorkerRuntime"], swiftSettings: settings),
+        .executableTarget(
+            name: "StreamingExample", dependencies: ["WorkerRuntime"], path: "Tests/StreamingExample",
+            swiftSettings: settings),
+        .testTarget(
+            name: "WorkerRuntimeTests", dependencies: ["WorkerRuntime", "StreamingExample"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,7 +1,7 @@
 #if canImport(Musl)
-    import Musl
+    @preconcurrency import Musl
 #else
-    import Glibc
+    @preconcurrency import Glibc  // stdout is a variable, which nobody sets
 #endif
 
 extension SystemError {
@@ -37,6 +37,9 @@ func fatal(_ message: String) -> Never {
     writeToStandardError("worker: \(message)\n")
     exit(1)
 }
+
+/// What the function printed is in the log before the host hears how the invocation ended. Standard error has no buffer.
+func flushStandardOutput() { fflush(stdout) }
 
 func writeToStandardError(_ text: String) {
     var text = text

@@ -101,6 +101,7 @@ final class HostConnection {
             trailers = "Lambda-Runtime-Function-Error-Type: \(Self.headerText(error.type).prefix(200))\r\n"
             trailers += "Lambda-Runtime-Function-Error-Body: \(document)\r\n"
         }
+        flushStandardOutput()
         try write(head, Array("0\r\n\(trailers)\r\n".utf8), next)
         awaited.append(.next)
     }
@@ -181,6 +182,7 @@ final class HostConnection {
         _ kind: String, _ body: [UInt8], type: String, for invocation: Invocation
     ) throws {
         let path = "/2018-06-01/runtime/invocation/\(invocation.context.requestID)/\(kind)"
+        flushStandardOutput()
         try write(head(path, "Content-Type: \(type)\r\n" + nonce(invocation), body), body, next)
         awaited.append(.acknowledgement(of: kind))
         awaited.append(.next)
