@@ -229,7 +229,7 @@ final class FrontDoor: HTTPConnectionDelegate {
             try lambda.authorize(operation, key)
             throw error
         case .invocation(let plan, let operation):
-            try lambda.authorize(operation, key)
+            try lambda.authorize(plan, operation, key)
             try invoke(plan, arrival, connection, Caller(name: name, requestID: arrival.requestID))
         case .operation(let operation, let segments, _):
             switch operation {

@@ -25,16 +25,41 @@ extension LambdaAPI {
         case .managing:
             try key.require([.manage], try Self.function(of: operation), operation.name.rawValue)
         case .invoking:
-            let function = try Self.function(of: operation)
-            try key.require([isTraining(function) ? .train : .invoke], function, operation.name.rawValue)
+            // Which of them it takes depends on the version, which is told to those only who may do one.
+            try key.require([.invoke, .train], try Self.function(of: operation), operation.name.rawValue)
         case .executing:
+            let execution = ExecutionReference(operation.resource)
             let function = try Self.function(of: operation)
-            try key.require([.manage, isTraining(function) ? .train : .invoke], function, operation.name.rawValue)
+            let isTraining = isTraining(function, execution?.version ?? .latest)
+            try key.require([.manage, isTraining ? .train : .invoke], function, operation.name.rawValue)
         }
     }
 
-    package func isTraining(_ function: FunctionName) -> Bool {
-        management.catalog.entries[function]?.function.latest.configuration.settings.trains != nil
+    /// Whether the key may run what a plan has found: a training takes `train` on its function and on the one that it
+    /// publishes a version of.
+    package func authorize(_ plan: InvokePlan, _ operation: Operation, _ key: AccessKey?) throws(WireError) {
+        guard let key else { return }
+        let trained = plan.route.version.configuration.settings.trains
+        try key.require([trained == nil ? .invoke : .train], plan.route.function.name, operation.name.rawValue)
+        if let trained { try key.require([.train], trained, operation.name.rawValue) }
+    }
+
+    /// Naming the function that another one trains is a way to change it.
+    func requireTrained(
+        _ configuration: ConfigurationPatch, _ request: WireRequest, _ operation: Operation.Name
+    ) throws(WireError) {
+        guard let trained = configuration.trained else { return }
+        try request.require([.manage], trained, operation.rawValue)
+    }
+
+    /// Whether some version of the function trains.
+    func mayTrain(_ function: FunctionName) -> Bool {
+        guard let entry = management.catalog.entries[function] else { return false }
+        return entry.allVersions.contains { $0.configuration.settings.trains != nil }
+    }
+
+    package func isTraining(_ function: FunctionName, _ version: VersionNumber) -> Bool {
+        management.catalog.entries[function]?.version(version)?.configuration.settings.trains != nil
     }
 
     private static func function(of operation: Operation) throws(WireError) -> FunctionName {

@@ -118,6 +118,9 @@ struct ConfigurationPatch {
         try Self.refuseUnsupported(body)
     }
 
+    /// The function that the configuration trains; `nil` also when the request leaves that.
+    var trained: FunctionName? { settings?.trains }
+
     func applied(to configuration: FunctionConfiguration) -> FunctionConfiguration {
         var new = configuration
         if let runtime { new.runtime = runtime }

@@ -90,7 +90,7 @@ extension LambdaAPI {
             for case let destination?? in [patch.onSuccess, patch.onFailure] {
                 // Who may not invoke a function may not have it invoked.
                 let name = destination.function
-                try request.require([.manage, isTraining(name) ? .train : .invoke], name, "InvokeFunction")
+                try request.require([.manage, mayTrain(name) ? .train : .invoke], name, "InvokeFunction")
             }
             try read { () throws(JSONReadError) in try destinations.refuseUnknown() }
         }

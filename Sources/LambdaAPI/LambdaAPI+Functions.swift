@@ -20,6 +20,7 @@ extension LambdaAPI {
         let function = try FunctionReference(new: name!).name
         try request.require([.manage], function, Operation.Name.createFunction.rawValue)
         let patch = try ConfigurationPatch(body, rules)
+        try requireTrained(patch, request, .createFunction)
         let tags = try Tags.member(of: body) ?? [:]
         let publish = try read { () throws(JSONReadError) in try body.optional("Publish", as: Bool.self) ?? false }
         let code = try read { () throws(JSONReadError) in try body.requiredObject("Code") }
@@ -129,6 +130,7 @@ extension LambdaAPI {
         _ = try entry(function)
         let body = try await object(request.body)
         let patch = try ConfigurationPatch(body, rules)
+        try requireTrained(patch, request, .updateFunctionConfiguration)
         let revision = try read { () throws(JSONReadError) in
             let revision = try body.optional("RevisionId", as: String.self)
             try body.refuseUnknown()

@@ -116,7 +116,8 @@ extension RoostAPI {
         guard request.key != nil else { return }
         let execution = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
         let function = execution.functionName
-        try request.require([.manage, lambda.isTraining(function) ? .train : .invoke], function, operation)
+        let isTraining = lambda.isTraining(function, execution.version)
+        try request.require([.manage, isTraining ? .train : .invoke], function, operation)
     }
 
     /// All but payloads. What is not set is absent.

@@ -250,7 +250,7 @@ extension LocalWorker: HTTPConnectionDelegate {
             return refuse(connection, 403, "InvalidStateTransition", "The invocation is being answered")
         }
         var isStream = false
-        if let mode = connection.request.headerText("lambda-runtime-function-response-mode") {
+        if let mode = connection.request.headerText("lambda-runtime-function-response-mode"), mode != "buffered" {
             guard mode == "streaming", kind == .result else {
                 return refuse(
                     connection, 400, "InvalidFunctionResponseMode",
