@@ -137,6 +137,10 @@ enum FunctionErrorBody {
         (["errorType": .string(type), "errorMessage": .string(message)] as JSONValue).encoded()
     }
 
+    static func truncated(requestID: String) -> [UInt8] {
+        make("Runtime.TruncatedResponse", "RequestId: \(requestID) Error: The worker broke off its response")
+    }
+
     static func exited(_ exit: WorkerExit, requestID: String) -> [UInt8] {
         let reason = exit.reason.map { "Runtime exited with error: \($0)" }
         return make(

@@ -41,6 +41,8 @@ final class Invocation: AnswerSink {
     /// The answer goes to the stream, piece by piece.
     private var isStreaming = false
     private var streamedBytes = 0
+    /// The worker gave up a stream of which a part has been passed on: whatever it says now is how that ended.
+    private var isBrokenOff = false
     /// Nobody waits for it any more.
     var isUnwanted = false
     private let finish: (Invocation, Ending) -> Void
@@ -86,10 +88,9 @@ final class Invocation: AnswerSink {
     // MARK: - AnswerSink
 
     func begin(_ head: AnswerHead) {
-        // A stream that has been passed on in part cannot begin again.
-        if isStreaming { isUnwanted = true }
         self.head = head
-        if head.isStream, let stream, !isUnwanted {
+        isBrokenOff = isStreaming
+        if head.isStream, !isStreaming, !isUnwanted, let stream {
             isStreaming = true
             return stream.consumer.streamBegan()
         }
@@ -102,8 +103,8 @@ final class Invocation: AnswerSink {
     }
 
     func receive(_ bytes: UnsafeRawBufferPointer) -> AnswerReception {
-        if isUnwanted, head?.isStream == true { return .unwanted }
-        if isStreaming, let stream {
+        if isUnwanted || isBrokenOff, head?.isStream == true { return .unwanted }
+        if isStreaming, !isBrokenOff, let stream {
             streamedBytes += bytes.count
             guard streamedBytes <= Self.streamBytesMax else {
                 isTooLarge = true
@@ -125,6 +126,9 @@ final class Invocation: AnswerSink {
         state = .done
         if isTooLarge {
             finish(self, tooLarge)
+        } else if isBrokenOff {
+            let error = head.kind == .functionError ? body : error
+            finish(self, .streamed(error: error ?? FunctionErrorBody.truncated(requestID: requestID)))
         } else if isStreaming {
             finish(self, .streamed(error: error))
         } else if let error {

@@ -110,12 +110,15 @@ extension LocalWorker: HTTPConnectionDelegate {
 
     /// What a stream's trailers say of its end: `nil` when it is whole.
     private static func streamError(_ connection: HTTPConnection) -> [UInt8]? {
-        let type = connection.trailer("lambda-runtime-function-error-type")
-        let body = connection.trailer("lambda-runtime-function-error-body").flatMap { Base64.decode($0) }
-        if let body, (try? JSONScanner.check(body)) != nil { return body }
-        guard let type = type, !type.isEmpty else { return nil }
-        return (["errorType": .string(type), "errorMessage": "The function broke off its response"] as JSONValue)
-            .encoded()
+        let type = connection.trailer("lambda-runtime-function-error-type") ?? ""
+        let text = connection.trailer("lambda-runtime-function-error-body") ?? ""
+        if type.isEmpty, text.isEmpty { return nil }
+        if let body = Base64.decode(text), (try? JSONScanner.check(body)) != nil { return body }
+        let error: JSONValue = [
+            "errorType": .string(type.isEmpty ? "Runtime.Unknown" : type),
+            "errorMessage": "The function broke off its response",
+        ]
+        return error.encoded()
     }
 
     func requestEnded(_ connection: HTTPConnection) {

@@ -54,6 +54,12 @@ while True:
         for chunk in body(event):
             connection.send(b"%x\\r\\n%s\\r\\n" % (len(chunk), chunk))
         end = b"0\\r\\n"
+        if event.get("drops"):
+            connection.close()
+            connection = http.client.HTTPConnection(api)
+            connection.request("POST", path + event["drops"], json.dumps({"errorType": "Again", "errorMessage": "no"}))
+            connection.getresponse().read()
+            continue
         if event.get("fails"):
             error = json.dumps({"errorType": "Late", "errorMessage": "broke off", "stackTrace": ["x" * 20000]})
             end += b"Lambda-Runtime-Function-Error-Type: Late\\r\\n"
@@ -179,6 +185,17 @@ def test_an_error_after_it(lambda_client, function):
     # Nothing of it is left for the next answer.
     assert whole(lambda_client, function, {"plain": True})[1:] == (b'{"plain": true}', {})
     assert worker(lambda_client, function) == before
+
+
+@pytest.mark.parametrize("function", ["provided"], indirect=True)
+@pytest.mark.parametrize("path, error", [("/error", "Again"), ("/response", "Runtime.TruncatedResponse")])
+def test_a_stream_that_was_passed_on_in_part_cannot_begin_again(lambda_client, function, path, error):
+    _, chunks, end = whole(lambda_client, function, {"items": ["half"], "drops": path})
+    assert chunks == b"half" and json.loads(end["ErrorDetails"])["errorType"] == error
+    # Nobody has seen anything of this one: the second answer is the answer.
+    response = lambda_client.invoke(FunctionName=function, Payload=json.dumps({"items": ["half"], "drops": path}))
+    assert json.loads(response["Payload"].read())["errorType"] == "Again"
+    assert ("FunctionError" in response) == (path == "/error")
 
 
 def test_a_buffered_invocation_collects(lambda_client, function):
