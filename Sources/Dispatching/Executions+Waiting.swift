@@ -6,7 +6,7 @@ extension Executions {
     /// Returns when the execution has ended, or when the host does not see its end any more: it is shutting down, or could
     /// not store it.
     package func completion(of id: Execution.ID) async throws(ManagementError) -> Execution {
-        if live[id] != nil {
+        if let execution = live[id], !isShuttingDown || execution.isRunning {
             guard waitersCount < settings.waitersMax else { throw .overloaded(limit: settings.waitersMax) }
             waitersCount += 1
             await withCheckedContinuation { waiters[id, default: []].append($0) }

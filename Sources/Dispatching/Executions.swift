@@ -90,7 +90,7 @@ package final class Executions {
     private var progressTimer: LoopTimer?
     /// Pauses and their ends, one at a time.
     let switches = SerialGate(waitersMax: 256)
-    private var isShuttingDown = false
+    var isShuttingDown = false
     private var onWindowEmpty: CheckedContinuation<Void, Never>?
 
     package init(
@@ -387,6 +387,7 @@ package final class Executions {
         guard execution.isRunning else { return }
         execution.isRunning = false
         inWindow -= 1
+        if isShuttingDown { endWaiting(for: execution.head.id) }
         if inWindow == 0 {
             onWindowEmpty?.resume()
             onWindowEmpty = nil
@@ -482,6 +483,8 @@ package final class Executions {
     /// the attempt is not counted. Other executions finish, if their workers are given the time.
     package func shutDown() {
         isShuttingDown = true
+        // What does not run does not end any more while somebody can be told.
+        for execution in live.values where !execution.isRunning { endWaiting(for: execution.head.id) }
         for execution in live.values where execution.isRunning && execution.head.baseVersion != nil {
             // Its end may be on its way to the disk already.
             guard !execution.isEnding else { continue }

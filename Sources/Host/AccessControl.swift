@@ -16,7 +16,7 @@ final class AccessControl {
         case anonymous
         case signed(PendingAuthentication)
 
-        /// Believe it only after `settle`.
+        /// Believe it only after `AccessControl.settle`.
         var name: String {
             switch self {
             case .anonymous: Caller.anonymousName
@@ -25,16 +25,6 @@ final class AccessControl {
         }
 
         var isSigned: Bool { if case .signed = self { true } else { false } }
-
-        /// - Returns: `nil` on a host without keys.
-        func settle(bodyDigest: @autoclosure () -> Digest) throws(WireError) -> AccessKey? {
-            guard case .signed(let pending) = self else { return nil }
-            do throws(AuthenticationError) {
-                return try pending.finish(bodyDigest: bodyDigest())
-            } catch {
-                throw WireError(error)
-            }
-        }
     }
 
     private let path: String
@@ -86,6 +76,34 @@ final class AccessControl {
             .accessDenied,
             "This host has no access keys: it answers requests to a loopback address that no web page sent. "
                 + "Send no Origin header, and a Host of 127.0.0.1, [::1] or localhost.")
+    }
+
+    /// The end of what `begin` began, once the body is here.
+    ///
+    /// - Returns: `nil` on a host without keys.
+    func settle(_ claim: Claim, bodyDigest: @autoclosure () -> Digest) throws(WireError) -> AccessKey? {
+        guard case .signed(let pending) = claim else { return nil }
+        do throws(AuthenticationError) {
+            let key = try pending.finish(bodyDigest: bodyDigest())
+            // A body may have taken its time.
+            look()
+            try authenticator.requireCurrent(key, at: EventLoop.wallClock)
+            return key
+        } catch {
+            throw WireError(error)
+        }
+    }
+
+    /// Whether a key that was let in still would be.
+    func isCurrent(_ key: AccessKey?) -> Bool {
+        guard let key else { return authenticator.isEmpty && !hadKeys }
+        look()
+        do throws(AuthenticationError) {
+            try authenticator.requireCurrent(key, at: EventLoop.wallClock)
+            return problem == nil
+        } catch {
+            return false
+        }
     }
 
     private func signed(_ request: HTTPRequest) throws(WireError) -> Claim {

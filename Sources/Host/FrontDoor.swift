@@ -76,19 +76,25 @@ final class FrontDoor: HTTPConnectionDelegate {
         let request = connection.request
         let operation = Operation(name, resource: function)
         let subject: Arrival.Subject
+        // Who has not proved who he is learns nothing of the function, and so not which limit its plan has.
+        if claim.isSigned {
+            if let length = request.contentLength, length > lambda.bodyBytesMax(operation) {
+                return connection.exchange.respond(lambda.tooLarge(operation, bytes: length).response)
+            }
+            connection.bodyBytesMax = lambda.bodyBytesMax(operation)
+        }
         do throws(WireError) {
             let qualifier = request.rawQuery.isEmpty ? nil : request.queryItems["Qualifier"]
             let plan = try lambda.planInvoke(form, function: function, qualifier: qualifier) {
                 request.headerText(named: $0)
             }
             if let length = request.contentLength, length > plan.bodyBytesMax { throw plan.tooLarge(length) }
-            connection.bodyBytesMax = plan.bodyBytesMax
+            if !claim.isSigned { connection.bodyBytesMax = plan.bodyBytesMax }
             connection.collectsBody = true
             subject = .invocation(plan, operation)
         } catch {
             guard claim.isSigned else { return connection.exchange.respond(error.response) }
             // The body is read past, for the signature.
-            connection.bodyBytesMax = lambda.bodyBytesMax(operation)
             subject = .refused(error, operation)
         }
         connection.userInfo = Arrival(subject, claim: claim, requestID: UniqueID.random(), request: request)
@@ -137,14 +143,18 @@ final class FrontDoor: HTTPConnectionDelegate {
         switch operation {
         case .putArtifact(let digest):
             // The path says what the body will be: a signature is found good before the first byte.
-            let key = try claim.settle(bodyDigest: digest)
+            let key = try access.settle(claim, bodyDigest: digest)
             try roost.authorize(operation, key)
             connection.bodyBytesMax = roost.bodyBytesMax(operation)
             connection.userInfo = ArtifactUpload(digest, connection: connection, roost: roost, loop: loop)
         case .logs(let function):
-            try roost.authorize(operation, settleWithoutBody(claim))
+            let key = try settleWithoutBody(claim)
+            try roost.authorize(operation, key)
             let query = try roost.logQuery(function, wireRequest(connection, segments, requestID: "", key: nil))
-            LogAnswer(query, exchange: connection.exchange, roost: roost, logs: logs, loop: loop).begin()
+            LogAnswer(
+                query, exchange: connection.exchange, roost: roost, logs: logs, loop: loop,
+                isAllowed: { [access] in access.isCurrent(key) }
+            ).begin()
         default:
             connection.bodyBytesMax = roost.bodyBytesMax(operation)
             collect(connection, claim, segments, .roost(operation), tooLarge: roost.tooLarge(operation))
@@ -153,7 +163,7 @@ final class FrontDoor: HTTPConnectionDelegate {
 
     /// For requests that are answered before a body can come. One that was signed with a body is refused.
     private func settleWithoutBody(_ claim: AccessControl.Claim) throws(WireError) -> AccessKey? {
-        try claim.settle(bodyDigest: Self.emptyDigest)
+        try access.settle(claim, bodyDigest: Self.emptyDigest)
     }
 
     private static let emptyDigest = Digest("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")!
@@ -201,10 +211,12 @@ final class FrontDoor: HTTPConnectionDelegate {
         case let answer as StreamAnswer: answer.clientLeft()
         case let arrival as Arrival where reason == .refused(.bodyTooLarge):
             switch arrival.subject {
-            case .invocation(let plan, _):
+            case .invocation(let plan, _) where !arrival.claim.isSigned:
                 connection.exchange.respond(plan.tooLarge(connection.bodyBytesMax + 1).response)
+            case .invocation(_, let operation), .refused(_, let operation):
+                let error = lambda.tooLarge(operation, bytes: connection.bodyBytesMax + 1)
+                connection.exchange.respond(error.response)
             case .operation(_, _, let tooLarge): connection.exchange.respond(tooLarge.response)
-            case .refused(_, let operation): connection.exchange.respond(lambda.tooLarge(operation).response)
             }
         default: break
         }
@@ -222,7 +234,7 @@ final class FrontDoor: HTTPConnectionDelegate {
     /// Who asks is known now: runs the request, or answers it as the first try of the same call was answered.
     private func settle(_ arrival: Arrival, _ connection: HTTPConnection) throws(WireError) {
         let exchange = connection.exchange
-        let key = try arrival.claim.settle(bodyDigest: arrival.bodyDigest)
+        let key = try access.settle(arrival.claim, bodyDigest: arrival.bodyDigest)
         let name = arrival.claim.name
         switch arrival.subject {
         case .refused(let error, let operation):
@@ -318,6 +330,7 @@ final class FrontDoor: HTTPConnectionDelegate {
     ) throws(WireError) {
         let exchange = connection.exchange
         let payload = connection.takeBody()
+        if payload.count > plan.bodyBytesMax { throw plan.tooLarge(payload.count) }
         if !payload.isEmpty { arrival.finishScan() }
         if let fault = arrival.fault { throw plan.notJSON(fault) }
         if let refusal = plan.lateRefusal { throw refusal }

@@ -14,18 +14,22 @@ final class LogAnswer {
     private let exchange: HTTPExchange
     private let logs: FunctionLogs
     private let loop: EventLoop
+    /// Whether who follows may still see it.
+    private let isAllowed: () -> Bool
     private var subscription: FunctionLogs.Subscription?
     private var isFull = false
     private var lostCount = 0
 
     init(
-        _ query: RoostAPI.LogQuery, exchange: HTTPExchange, roost: RoostAPI, logs: FunctionLogs, loop: EventLoop
+        _ query: RoostAPI.LogQuery, exchange: HTTPExchange, roost: RoostAPI, logs: FunctionLogs, loop: EventLoop,
+        isAllowed: @escaping () -> Bool
     ) {
         self.query = query
         self.roost = roost
         self.exchange = exchange
         self.logs = logs
         self.loop = loop
+        self.isAllowed = isAllowed
     }
 
     func begin() {
@@ -52,6 +56,10 @@ final class LogAnswer {
     }
 
     private func append(_ line: LogLine) {
+        guard isAllowed() else {
+            stop()
+            return exchange.end()
+        }
         if isFull {
             lostCount += 1
         } else {

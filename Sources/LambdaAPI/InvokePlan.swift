@@ -36,10 +36,13 @@ package struct InvokePlan {
 
     /// For a body that is longer than `bodyBytesMax`, with its length as far as it is known.
     package func tooLarge(_ bytes: Int) -> WireError {
-        let type = kind == .event ? Kind.event : Kind.requestResponse
-        return WireError(
+        Self.tooLarge(bytes, kind == .event ? .event : .requestResponse, limit: bodyBytesMax)
+    }
+
+    static func tooLarge(_ bytes: Int, _ type: Kind, limit: Int) -> WireError {
+        WireError(
             .requestTooLarge,
-            "\(bytes) byte payload is too large for the \(type.rawValue) invocation type (limit \(bodyBytesMax) bytes)")
+            "\(bytes) byte payload is too large for the \(type.rawValue) invocation type (limit \(limit) bytes)")
     }
 
     /// For a body that is no JSON.

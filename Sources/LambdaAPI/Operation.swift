@@ -146,6 +146,11 @@ extension LambdaAPI {
         }
     }
 
+    /// The error for an invocation with a longer body, whatever its type and function.
+    package func tooLarge(_ operation: Operation, bytes: Int) -> WireError {
+        InvokePlan.tooLarge(bytes, .requestResponse, limit: bodyBytesMax(operation))
+    }
+
     /// The error for a longer body.
     package func tooLarge(_ operation: Operation) -> WireError {
         WireError(.requestEntityTooLarge, "Request must be smaller than \(bodyBytesMax(operation)) bytes")

@@ -11,9 +11,9 @@ extension RoostAPI {
         var query = ExecutionQuery(function: nil)
         if let text = request.query("function") {
             let name = try FunctionReference(unqualified: text).name
+            try request.requireReading(name, "ListExecutions")
             guard let entry = management.catalog.entries[name] else { throw WireError(.functionNotFound(name, nil)) }
             query.function = entry.function.id
-            try request.requireReading(name, "ListExecutions")
         } else {
             try request.require([.manage], nil, "ListExecutions")
         }

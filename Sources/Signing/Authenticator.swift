@@ -27,10 +27,15 @@ package final class Authenticator {
     /// True when there is no key, not even an expired one.
     package var isEmpty: Bool { entries.isEmpty }
 
-    /// Requests that have begun are finished with the keys with which they began.
     package func replaceKeys(by keys: [AccessKey]) {
         entries = [:]
         for key in keys { entries[key.id] = Entry(key: key) }
+    }
+
+    /// Throws when the key was removed or changed since a request with it began, or its session is over.
+    package func requireCurrent(_ key: AccessKey, at now: Timestamp) throws(AuthenticationError) {
+        guard entries[key.id]?.key == key else { throw .unknownKey }
+        guard !key.isExpired(at: now) else { throw .expiredSession }
     }
 
     /// Decides all that can be decided before the body: what the signature is made of, key, session, time and scope.

@@ -102,9 +102,10 @@ extension LocalWorker: HTTPConnectionDelegate {
     func resumeAnswer(slot: Int) { answerer(of: slot)?.resumeBody() }
 
     func abandonAnswer(slot: Int) {
-        guard let invocation = slots[slot].invocation, slots[slot].isAnswering, let connection = answerer(of: slot),
-            connection.request.isChunked
+        guard let invocation = slots[slot].invocation, slots[slot].isAnswering, let connection = answerer(of: slot)
         else { return }
+        // What has a length is refused, or read past, as it comes.
+        guard connection.request.isChunked else { return connection.resumeBody() }
         refuseStream(slot, invocation, connection, .unwanted)
     }
 

@@ -308,9 +308,7 @@ final class LocalWorker: Worker {
         case .running:
             beginEnding(.stopped)
             guard let worker, (try? worker.signal(15)) != nil else { return terminate() }
-            killTimer?.close()
-            killTimer = LoopTimer(loop: loop) { [unowned self] in terminate() }
-            killTimer?.start(after: grace)
+            setKillTimer(after: grace) { [unowned self] in terminate() }
         case .ending, .exited:
             break
         }
@@ -359,9 +357,7 @@ final class LocalWorker: Worker {
             state = .ending
             owner.workerIsEnding(self)
         }
-        killTimer?.close()
-        killTimer = LoopTimer(loop: loop) { [unowned self] in ended(exit!) }
-        killTimer?.start(after: Self.lastWordsMax)
+        setKillTimer(after: Self.lastWordsMax) { [unowned self] in ended(exit!) }
         checkEnd()
     }
 
@@ -374,10 +370,17 @@ final class LocalWorker: Worker {
     /// A connection of ours to an own runtime has ended. Its process should be ending; if not, it has lost its way.
     func hungUp() {
         guard exit == nil, state == .running else { return checkEnd() }
-        killTimer = LoopTimer(loop: loop) { [unowned self] in
+        // One with several slots may close them all.
+        guard killTimer == nil else { return }
+        setKillTimer(after: Self.lastWordsMax) { [unowned self] in
             kill(.protocolViolation("the worker closed its connection to the host"))
         }
-        killTimer?.start(after: Self.lastWordsMax)
+    }
+
+    private func setKillTimer(after interval: Interval, _ action: @escaping () -> Void) {
+        killTimer?.close()
+        killTimer = LoopTimer(loop: loop, action)
+        killTimer?.start(after: interval)
     }
 
     private func ended(_ exit: WorkerExit) {

@@ -458,3 +458,21 @@ def test_the_old_way_to_send_an_event(host, lambda_client, make_function):
     at_limit = host.request("POST", path, b'"' + b"x" * (limit - 2) + b'"')
     assert at_limit.status == 202
     assert host.request("POST", path, b'"' + b"x" * (limit - 1) + b'"').status == 413
+
+
+def test_a_worker_that_closes_all_its_connections_is_ended_and_nothing_else(make_function, lambda_client, host):
+    """With several slots it has several, and they end one after the other."""
+    name = make_function(
+        "import os, socket, stat, time\n"
+        "def handler(event, context):\n"
+        "    for number in range(3, 100):\n"
+        "        try:\n"
+        "            if stat.S_ISSOCK(os.fstat(number).st_mode):\n"
+        "                socket.socket(fileno=os.dup(number)).shutdown(socket.SHUT_RDWR)\n"
+        "        except OSError:\n"
+        "            pass\n"
+        "    time.sleep(30)\n", Timeout=20, Environment={"Variables": {"ROOST_WORKER_CONCURRENCY": "3"}})
+    response = lambda_client.invoke(FunctionName=name)
+    assert response["FunctionError"] == "Unhandled"
+    assert json.loads(response["Payload"].read())["errorType"] in ("Runtime.ProtocolViolation", "Runtime.ExitError")
+    assert host.is_running

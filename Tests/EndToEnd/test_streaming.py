@@ -309,6 +309,7 @@ def test_refusals_are_ordinary_errors(lambda_client, function):
 
 
 def test_the_command_prints_pieces_as_they_come(host, function):
+    wait_until(lambda: all(it["State"] != "busy" for it in host.workers(function)), "the test before has ended")
     arguments = [str(BINARY), "invoke", function, "--stream", "--data"]
     environment = {**os.environ, "ROOST_ENDPOINT": host.endpoint}
     with subprocess.Popen(
