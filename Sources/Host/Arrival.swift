@@ -24,6 +24,8 @@ final class Arrival {
     let requestID: String
     /// What the client's library calls this call; all its tries have it in common.
     let callID: String?
+    /// The event of an invocation that becomes an execution.
+    var payload: [UInt8] = []
     private var scanner = JSONScanner()
     private(set) var fault: JSONSyntaxError?
     /// Of the body, when a signature or a further try may have to be compared with it.
@@ -48,6 +50,13 @@ final class Arrival {
         hash?.update(bufferPointer: bytes)
         guard case .invocation = subject, fault == nil else { return }
         do throws(JSONSyntaxError) { try scanner.scan(bytes) } catch { fault = error }
+    }
+
+    /// Once: what waits for an execution's end must not hold its event.
+    func takePayload() -> [UInt8] {
+        var taken: [UInt8] = []
+        swap(&taken, &payload)
+        return taken
     }
 
     func finishScan() {

@@ -292,7 +292,7 @@ final class FrontDoor: HTTPConnectionDelegate {
     /// False when another try of the call is under way or answered, which then answers this one, too.
     private func isFirst(_ call: Call) -> Bool {
         guard let key = call.retryKey else { return true }
-        switch retries.arrive(key, call.exchange, at: loop.now) {
+        switch retries.arrive(key, call.exchange, at: loop.now, isOpen: { $0.isOpen }) {
         case .first, .untracked: return true
         case .waits: break
         case .replay(let answer): call.exchange.respond(answer.response, requestID: answer.requestID)
@@ -340,7 +340,8 @@ final class FrontDoor: HTTPConnectionDelegate {
         let call = Call(exchange: exchange, requestID: caller.requestID, retryKey: key)
         guard isFirst(call) else { return }
         if plan.kind == .event || plan.executionName != nil {
-            loop.spawn { await self.execute(plan, payload, call, caller) }
+            arrival.payload = payload
+            loop.spawn { await self.execute(plan, arrival, call, caller) }
         } else {
             dispatcher.invoke(plan.request(id: caller.requestID, payload: payload)) { [unowned self] outcome in
                 finish(call, lambda.response(to: outcome, plan))
@@ -348,8 +349,10 @@ final class FrontDoor: HTTPConnectionDelegate {
         }
     }
 
-    private func execute(_ plan: InvokePlan, _ payload: [UInt8], _ call: Call, _ caller: Caller) async {
-        let response = await lambda.execute(plan, payload: payload, by: caller, retryKey: call.retryKey?.text)
+    private func execute(_ plan: InvokePlan, _ arrival: Arrival, _ call: Call, _ caller: Caller) async {
+        let payload = arrival.takePayload()
+        let response = await lambda.execute(
+            plan, payload: consume payload, by: caller, retryKey: call.retryKey?.text)
         finish(call, response)
     }
 

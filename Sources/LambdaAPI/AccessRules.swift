@@ -23,7 +23,14 @@ extension LambdaAPI {
             let function = try Self.function(of: operation)
             try key.require(Set(AccessKey.Action.allCases), function, operation.name.rawValue)
         case .managing:
-            try key.require([.manage], try Self.function(of: operation), operation.name.rawValue)
+            let function = try Self.function(of: operation)
+            try key.require([.manage], function, operation.name.rawValue)
+            // The code of a training function makes the versions of the one that it trains.
+            if operation.name == .updateFunctionCode,
+                let trained = management.catalog.entries[function]?.function.latest.configuration.settings.trains
+            {
+                try key.require([.manage], trained, operation.name.rawValue)
+            }
         case .invoking:
             // Which of them it takes depends on the version, which is told to those only who may do one.
             try key.require([.invoke, .train], try Self.function(of: operation), operation.name.rawValue)
@@ -52,10 +59,12 @@ extension LambdaAPI {
         try request.require([.manage], trained, operation.rawValue)
     }
 
-    /// Whether some version of the function trains.
-    func mayTrain(_ function: FunctionName) -> Bool {
-        guard let entry = management.catalog.entries[function] else { return false }
-        return entry.allVersions.contains { $0.configuration.settings.trains != nil }
+    /// For who has a function invoked in their name, whichever version that will be.
+    func requireInvoking(_ function: FunctionName, _ request: WireRequest) throws(WireError) {
+        let versions = management.catalog.entries[function]?.allVersions ?? []
+        let trained = Set(versions.compactMap(\.configuration.settings.trains))
+        try request.require([.manage, trained.isEmpty ? .invoke : .train], function, "InvokeFunction")
+        for name in trained { try request.require([.manage, .train], name, "InvokeFunction") }
     }
 
     package func isTraining(_ function: FunctionName, _ version: VersionNumber) -> Bool {

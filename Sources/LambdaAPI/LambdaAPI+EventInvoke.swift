@@ -89,8 +89,7 @@ extension LambdaAPI {
             patch.onFailure = try destination("OnFailure", of: destinations, for: reference.name)
             for case let destination?? in [patch.onSuccess, patch.onFailure] {
                 // Who may not invoke a function may not have it invoked.
-                let name = destination.function
-                try request.require([.manage, mayTrain(name) ? .train : .invoke], name, "InvokeFunction")
+                try requireInvoking(destination.function, request)
             }
             try read { () throws(JSONReadError) in try destinations.refuseUnknown() }
         }

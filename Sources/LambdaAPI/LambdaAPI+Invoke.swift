@@ -117,9 +117,11 @@ extension LambdaAPI {
     /// Runs an invocation that has a record: an asynchronous one, which is answered once it is on disk, or a synchronous
     /// one with a name, which is answered when it has ended, now or under an earlier client.
     package func execute(
-        _ plan: InvokePlan, payload: [UInt8], by caller: Caller, retryKey: String?
+        _ plan: InvokePlan, payload: consuming [UInt8], by caller: Caller, retryKey: String?
     ) async -> WireResponse {
         let accepted = await acceptEvent(plan, payload: payload, by: caller, retryKey: retryKey)
+        // Who waits for an execution's end must not hold its event.
+        payload = []
         guard plan.kind == .requestResponse, accepted.status == 202,
             let id = accepted.header("x-amzn-RequestId").map({ Execution.ID($0) })
         else { return accepted }

@@ -71,10 +71,14 @@ package struct RetryTable<Waiter> {
 
     package var count: Int { calls.count }
 
-    package mutating func arrive(_ key: RetryKey, _ waiter: @autoclosure () -> Waiter, at now: Instant) -> Arrival {
+    /// - Parameter isOpen: whether a waiter still waits; asked when there are too many.
+    package mutating func arrive(
+        _ key: RetryKey, _ waiter: @autoclosure () -> Waiter, at now: Instant, isOpen: (Waiter) -> Bool = { _ in true }
+    ) -> Arrival {
         expire(at: now)
         switch calls[key] {
         case .running(var waiters):
+            if waiters.count >= limits.waitersMax { waiters.removeAll { !isOpen($0) } }
             guard waiters.count < limits.waitersMax else { return .tooManyTries }
             waiters.append(waiter())
             calls[key] = .running(waiters)

@@ -69,6 +69,9 @@ struct AuthorizationField {
         return (text(parts[0]), SigningScope(date: text(parts[1]), region: text(parts[2]), service: text(parts[3])))
     }
 
+    /// More than a request may have fields.
+    private static let namesMax = 128
+
     private static func names(_ value: Bytes) throws(AuthenticationError) -> [String] {
         guard !value.isEmpty else {
             throw .malformed(.signedHeaders, reason: "Authorization header requires 'SignedHeaders' parameter.")
@@ -78,6 +81,9 @@ struct AuthorizationField {
             let name = text(bytes)
             guard !bytes.isEmpty, bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7F && !(0x41...0x5A).contains($0) }) else {
                 throw .malformed(.signedHeaders, reason: "SignedHeaders has '\(name)', which is no name in lower case.")
+            }
+            guard names.count < namesMax else {
+                throw .malformed(.signedHeaders, reason: "SignedHeaders has more than \(namesMax) names.")
             }
             guard !names.contains(name) else {
                 throw .malformed(.signedHeaders, reason: "SignedHeaders has '\(name)' twice.")
