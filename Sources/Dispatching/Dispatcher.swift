@@ -242,7 +242,37 @@ package final class Dispatcher {
         }
         if let entry {
             event { $0.updateFunction(id, reservedConcurrency: entry.function.reservedConcurrency, at: $1, into: &$2) }
+            provide(entry)
         }
+    }
+
+    /// Gives each version of a function the workers that are provisioned for it, and takes what no longer is.
+    private func provide(_ entry: Catalog.Entry) {
+        let id = entry.function.id
+        var wanted: [PoolKey: (version: Version, invocations: Int)] = [:]
+        for provisioned in entry.provisionedConcurrency.values {
+            guard let version = entry.provisionedVersion(provisioned.qualifier) else { continue }
+            wanted[PoolKey(id, version), default: (version, 0)].invocations += provisioned.requested
+        }
+        for (key, wanted) in wanted where pools.ids[key] == nil {
+            _ = addPool(for: .init(function: entry.function, version: wanted.version))
+        }
+        for pool in pools.pools(of: id) {
+            guard let known = pools.entries[pool], known.training == nil else { continue }
+            let each = known.version.configuration.settings.workerConcurrency
+            let workers = ((wanted[known.key]?.invocations ?? 0) + each - 1) / each
+            event { $0.setProvisioned(workers, of: pool, at: $1, into: &$2) }
+        }
+    }
+
+    /// What there is of the workers that are provisioned for a version.
+    package func provision(of function: Function.ID, _ version: Version) -> ProvisionReport {
+        guard let pool = pools.ids[PoolKey(function, version)], let status = scheduler.status(of: pool) else {
+            return ProvisionReport()
+        }
+        let each = status.settings.workerConcurrency
+        return ProvisionReport(
+            allocated: status.kept * each, available: status.keptReady * each, isFailing: status.backoffUntil != nil)
     }
 
     private func drain(_ pool: PoolID) {
@@ -319,7 +349,7 @@ package final class Dispatcher {
         live.worker = placement.start(
             WorkerStart(
                 id: id.value, functionName: entry.function.name, version: entry.version, model: entry.model,
-                training: entry.training), owner: self)
+                training: entry.training, isProvisioned: scheduler.status(of: id)?.isKept ?? false), owner: self)
     }
 
     private func dispatch(_ id: InvocationID, to slot: Slot) {

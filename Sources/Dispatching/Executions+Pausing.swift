@@ -52,7 +52,7 @@ extension Executions {
     package func delete(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp {
         let stored = try await execution(id)
         guard live[id] == nil, stored.status.isEnded else {
-            throw .executionState(
+            throw .conflict(
                 "The execution cannot be deleted before it has ended; its status is \(stored.status.rawValue).")
         }
         let now = EventLoop.wallClock
@@ -75,12 +75,12 @@ extension Executions {
         let before = execution.head.status
         if before == .pausing || before == .paused {
             if try await isRepetition(id, .paused, asked) { return }
-            throw .executionState("The execution is paused already.")
+            throw .conflict("The execution is paused already.")
         }
         // The token of a pause that was ended meanwhile must not pause again.
         if try await isRepetition(id, .paused, asked) { return }
         guard live[id] === execution, !execution.isEnding, execution.head.status == before, !execution.isSettling else {
-            throw .executionState("An attempt of the execution is just ending. Ask again.")
+            throw .conflict("An attempt of the execution is just ending. Ask again.")
         }
         let now = EventLoop.wallClock
         // In memory first, since progress that is stored meanwhile says the state too.
@@ -98,7 +98,7 @@ extension Executions {
                 execution.head.status = before
                 if before == .queued { goOn(execution) }
             }
-            if case .executionEnded = error { throw .executionState("The execution has ended.") }
+            if case .executionEnded = error { throw .conflict("The execution has ended.") }
             throw .registry(error)
         }
         // Its answer may have come meanwhile, and is not undone.
@@ -114,9 +114,9 @@ extension Executions {
         if try await isRepetition(id, .resumed, asked) { return }
         let before = execution.head
         guard before.status == .pausing || before.status == .paused, let pausedAt = before.pausedAt else {
-            throw .executionState("The execution is not paused; its status is \(before.status.rawValue).")
+            throw .conflict("The execution is not paused; its status is \(before.status.rawValue).")
         }
-        guard live[id] === execution, !execution.isEnding else { throw .executionState("The execution has ended.") }
+        guard live[id] === execution, !execution.isEnding else { throw .conflict("The execution has ended.") }
         let now = EventLoop.wallClock
         // A pause that came too late for the attempt is taken back.
         let isStillRunning = before.status == .pausing && !execution.isWorkerLeaving
@@ -135,21 +135,21 @@ extension Executions {
                 execution.head.pausedAt = pausedAt
                 execution.head.pausedMilliseconds = before.pausedMilliseconds
             }
-            if case .executionEnded = error { throw .executionState("The execution has ended.") }
+            if case .executionEnded = error { throw .conflict("The execution has ended.") }
             throw .registry(error)
         }
         if !isStillRunning, !execution.isEnding { goOn(execution) }
     }
 
     /// - Returns: `nil` when it has ended, but was asked the same before.
-    /// - Throws: `executionNotFound`, or `executionState` when it has ended.
+    /// - Throws: `executionNotFound`, or `conflict` when it has ended.
     private func switchable(
         _ id: Execution.ID, _ kind: ExecutionEvent.Kind, _ asked: Switch
     ) async throws(ManagementError) -> Live? {
         if let execution = live[id], !execution.isEnding { return execution }
         let stored = try await self.execution(id)
         if try await isRepetition(id, kind, asked) { return nil }
-        throw .executionState("The execution has ended; its status is \(stored.status.rawValue).")
+        throw .conflict("The execution has ended; its status is \(stored.status.rawValue).")
     }
 
     private func isRepetition(

@@ -148,6 +148,7 @@ package final class RoostHost {
         ) { [logger] in logger.error("\($0)") }
         self.executions = executions
         let lambda = LambdaAPI(management: management, executions: executions, loop: loop, pythonMinor: pythonMinor)
+        lambda.provision = { [unowned dispatcher] in dispatcher.provision(of: $0, $1) }
         let report = report(pythonMinor: pythonMinor)
         let roost = RoostAPI(
             lambda: lambda, executions: executions, logs: logs, loop: loop,
@@ -167,6 +168,9 @@ package final class RoostHost {
         let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
         let url = "http://\(host):\(server.port)"
         placement.settings.endpoint = url
+        for entry in catalog.entries.values where !entry.provisionedConcurrency.isEmpty {
+            dispatcher.functionChanged(entry.function.id, to: entry)
+        }
         for number in [SIGTERM, SIGINT] {
             signals.append(try SignalWatcher(loop: loop, signal: number) { [unowned self] in end() })
         }

@@ -130,12 +130,15 @@ extension Operation.Name {
         case .getAccountSettings, .listFunctions: .host
         case .getAlias, .getDurableExecution, .getDurableExecutionHistory, .getFunction, .getFunctionConcurrency,
             .getFunctionCodeSigningConfig, .getFunctionConfiguration, .getFunctionEventInvokeConfig,
-            .getFunctionRecursionConfig, .getRuntimeManagementConfig, .listAliases, .listDurableExecutionsByFunction,
+            .getFunctionRecursionConfig, .getProvisionedConcurrencyConfig, .listProvisionedConcurrencyConfigs,
+            .getRuntimeManagementConfig, .listAliases, .listDurableExecutionsByFunction,
             .listFunctionEventInvokeConfigs, .listTags, .listVersionsByFunction:
             .reading
         case .createAlias, .deleteAlias, .deleteFunction, .deleteFunctionConcurrency,
             .deleteFunctionEventInvokeConfig, .publishVersion, .putFunctionConcurrency,
-            .putFunctionEventInvokeConfig, .putFunctionRecursionConfig, .putRuntimeManagementConfig, .tagResource,
+            .putFunctionEventInvokeConfig, .putFunctionRecursionConfig, .putProvisionedConcurrencyConfig,
+            .deleteProvisionedConcurrencyConfig,
+            .putRuntimeManagementConfig, .tagResource,
             .untagResource, .updateAlias, .updateFunctionCode,
             .updateFunctionConfiguration, .updateFunctionEventInvokeConfig:
             .managing

@@ -14,12 +14,12 @@ package protocol ExecutionService: AnyObject {
     func stop(
         _ id: Execution.ID, _ failure: Execution.Failure?, by caller: Caller
     ) async throws(ManagementError) -> Timestamp
-    /// On disk when it returns; the worker may still be ending. Throws `executionState` for one that is paused or has
+    /// On disk when it returns; the worker may still be ending. Throws `conflict` for one that is paused or has
     /// ended.
     func pause(_ id: Execution.ID, _ asked: Executions.Switch, by caller: Caller) async throws(ManagementError)
-    /// Throws `executionState` for one that is not paused.
+    /// Throws `conflict` for one that is not paused.
     func resume(_ id: Execution.ID, _ asked: Executions.Switch, by caller: Caller) async throws(ManagementError)
-    /// When it was deleted. Throws `executionState` for one that has not ended.
+    /// When it was deleted. Throws `conflict` for one that has not ended.
     func delete(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp
     /// Returns when the execution has ended.
     func completion(of id: Execution.ID) async throws(ManagementError) -> Execution

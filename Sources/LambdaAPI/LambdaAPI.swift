@@ -1,4 +1,5 @@
-internal import Domain
+package import Dispatching
+package import Domain
 package import JSON
 package import Loop
 package import Management
@@ -27,6 +28,8 @@ package final class LambdaAPI {
     let loop: EventLoop
     package let limits: Limits
     package let rules: ConfigurationRules
+    /// What there is of the workers that are provisioned for a version.
+    package var provision: (Function.ID, Version) -> ProvisionReport = { _, _ in ProvisionReport() }
 
     /// - Parameter pythonMinor: N of the machine's Python 3.N; `nil` when it has none.
     package init(
@@ -79,6 +82,12 @@ package final class LambdaAPI {
         case .pauseDurableExecution: try await pauseExecution(operation.resource, request)
         case .resumeDurableExecution: try await resumeExecution(operation.resource, request)
         case .deleteDurableExecution: try await deleteExecution(operation.resource, request)
+        case .putProvisionedConcurrencyConfig: try await putProvisioned(operation.resource, request)
+        case .deleteProvisionedConcurrencyConfig: try await deleteProvisioned(operation.resource, request)
+        case .getProvisionedConcurrencyConfig where request.query("List") != nil,
+            .listProvisionedConcurrencyConfigs:
+            try listProvisioned(operation.resource, request)
+        case .getProvisionedConcurrencyConfig: try getProvisioned(operation.resource, request)
         case .getAccountSettings: getAccountSettings()
         case .getFunctionCodeSigningConfig: try getCodeSigningConfig(operation.resource)
         case .getFunctionRecursionConfig: try getRecursionConfig(operation.resource)

@@ -8,6 +8,7 @@ package struct Operation: Equatable, Sendable {
         case deleteFunction = "DeleteFunction"
         case deleteFunctionConcurrency = "DeleteFunctionConcurrency"
         case deleteFunctionEventInvokeConfig = "DeleteFunctionEventInvokeConfig"
+        case deleteProvisionedConcurrencyConfig = "DeleteProvisionedConcurrencyConfig"
         case getAccountSettings = "GetAccountSettings"
         case getAlias = "GetAlias"
         case getDurableExecution = "GetDurableExecution"
@@ -18,6 +19,7 @@ package struct Operation: Equatable, Sendable {
         case getFunctionConfiguration = "GetFunctionConfiguration"
         case getFunctionEventInvokeConfig = "GetFunctionEventInvokeConfig"
         case getFunctionRecursionConfig = "GetFunctionRecursionConfig"
+        case getProvisionedConcurrencyConfig = "GetProvisionedConcurrencyConfig"
         case getRuntimeManagementConfig = "GetRuntimeManagementConfig"
         case invoke = "Invoke"
         case invokeAsync = "InvokeAsync"
@@ -26,6 +28,8 @@ package struct Operation: Equatable, Sendable {
         case listDurableExecutionsByFunction = "ListDurableExecutionsByFunction"
         case listFunctionEventInvokeConfigs = "ListFunctionEventInvokeConfigs"
         case listFunctions = "ListFunctions"
+        /// At the path of `GetProvisionedConcurrencyConfig`, with the query `List=ALL`.
+        case listProvisionedConcurrencyConfigs = "ListProvisionedConcurrencyConfigs"
         case listTags = "ListTags"
         case listVersionsByFunction = "ListVersionsByFunction"
         case pauseDurableExecution = "PauseDurableExecution"
@@ -33,6 +37,7 @@ package struct Operation: Equatable, Sendable {
         case putFunctionConcurrency = "PutFunctionConcurrency"
         case putFunctionEventInvokeConfig = "PutFunctionEventInvokeConfig"
         case putFunctionRecursionConfig = "PutFunctionRecursionConfig"
+        case putProvisionedConcurrencyConfig = "PutProvisionedConcurrencyConfig"
         case putRuntimeManagementConfig = "PutRuntimeManagementConfig"
         case resumeDurableExecution = "ResumeDurableExecution"
         case stopDurableExecution = "StopDurableExecution"
@@ -105,6 +110,11 @@ package struct Operation: Equatable, Sendable {
             ]
         case ("2019-09-25", "functions", 5) where segments[3] == "event-invoke-config" && segments[4] == "list":
             return [("GET", .listFunctionEventInvokeConfigs)]
+        case ("2019-09-30", "functions", 4) where segments[3] == "provisioned-concurrency":
+            return [
+                ("GET", .getProvisionedConcurrencyConfig), ("PUT", .putProvisionedConcurrencyConfig),
+                ("DELETE", .deleteProvisionedConcurrencyConfig),
+            ]
         case ("2025-12-01", "functions", 4) where segments[3] == "durable-executions":
             return [("GET", .listDurableExecutionsByFunction)]
         case ("2025-12-01", "durable-executions", 3):

@@ -31,7 +31,7 @@ extension WireError {
             self.init(.resourceConflict, "Alias already exists: \(ARN.function(name, .alias(alias)))")
         case .noEventInvokeConfiguration:
             self.init(.resourceNotFound, error.description)
-        case .executionState(let text):
+        case .conflict(let text):
             self.init(.resourceConflict, text)
         case .executionNotFound(let name):
             self.init(.resourceNotFound, "Durable execution not found: \(name)")

@@ -16,6 +16,7 @@ package struct WireError: Error, Equatable, Sendable {
         case missingAuthenticationToken = "MissingAuthenticationTokenException"
         case modeNotSupported = "ModeNotSupportedException"
         case preconditionFailed = "PreconditionFailedException"
+        case provisionedConcurrencyConfigNotFound = "ProvisionedConcurrencyConfigNotFoundException"
         case requestEntityTooLarge = "RequestEntityTooLargeException"
         case requestTooLarge = "RequestTooLargeException"
         case resourceConflict = "ResourceConflictException"
@@ -89,7 +90,8 @@ extension WireError.Exception {
         switch self {
         case .durableExecutionAlreadyStarted, .resourceNotFound, .service: .upperCase
         case .codeStorageExceeded, .invalidParameterValue, .invalidRequestContent, .modeNotSupported,
-            .preconditionFailed, .requestTooLarge, .resourceConflict, .tooManyRequests:
+            .preconditionFailed, .provisionedConcurrencyConfigNotFound, .requestTooLarge, .resourceConflict,
+            .tooManyRequests:
             .lowerCase
         case .digestMismatch, .missingFiles, .nothingToRollBack: .lowerCase
         // Not in the model.
@@ -107,7 +109,7 @@ extension WireError.Exception {
         case .accessDenied, .expiredToken, .incompleteSignature, .invalidSignature, .missingAuthenticationToken,
             .unrecognizedClient:
             403
-        case .resourceNotFound, .unknownOperation: 404
+        case .provisionedConcurrencyConfigNotFound, .resourceNotFound, .unknownOperation: 404
         case .durableExecutionAlreadyStarted, .nothingToRollBack, .resourceConflict: 409
         case .preconditionFailed: 412
         case .requestEntityTooLarge, .requestTooLarge: 413

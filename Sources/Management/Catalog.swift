@@ -12,6 +12,8 @@ package final class Catalog {
         package var aliases: [AliasName: Alias] = [:]
         /// By qualifier, `$LATEST` for invocations without one.
         package var eventInvokeConfigurations: [Qualifier: EventInvokeConfiguration] = [:]
+        /// By qualifier, which is a published version or an alias.
+        package var provisionedConcurrency: [Qualifier: ProvisionedConcurrency] = [:]
 
         /// `nil` when that version was never published, or deleted.
         package func version(_ number: VersionNumber) -> Version? {
@@ -29,8 +31,24 @@ package final class Catalog {
             }
         }
 
+        /// The version whose workers are provisioned for a qualifier: of an alias the one that it points to, whatever its
+        /// weights. `nil` for an alias that points to `$LATEST`, which cannot be.
+        package func provisionedVersion(_ qualifier: Qualifier) -> Version? {
+            switch qualifier {
+            case .version(.published(let number)): return versions[number]
+            case .version(.latest): return nil
+            case .alias(let name):
+                guard case .published(let number)? = aliases[name]?.target.version else { return nil }
+                return versions[number]
+            }
+        }
+
+        /// Requested of all its versions together.
+        package var provisionedSum: Int { provisionedConcurrency.values.reduce(0) { $0 + $1.requested } }
+
         fileprivate mutating func removeConfigurations(of qualifier: Qualifier) {
             eventInvokeConfigurations[qualifier] = nil
+            provisionedConcurrency[qualifier] = nil
         }
     }
 
@@ -62,6 +80,9 @@ package final class Catalog {
             for alias in stored.aliases { entry.aliases[alias.name] = alias }
             for configuration in stored.eventInvokeConfigurations {
                 entry.eventInvokeConfigurations[configuration.qualifier] = configuration
+            }
+            for provisioned in stored.provisionedConcurrency {
+                entry.provisionedConcurrency[provisioned.qualifier] = provisioned
             }
             entries[stored.function.name] = entry
             names[stored.function.id] = stored.function.name
@@ -136,6 +157,10 @@ package final class Catalog {
             }
         case .deleteEventInvokeConfiguration(let id, let qualifier):
             if let name = names[id] { entries[name]?.eventInvokeConfigurations[qualifier] = nil }
+        case .putProvisionedConcurrency(let id, let provisioned):
+            if let name = names[id] { entries[name]?.provisionedConcurrency[provisioned.qualifier] = provisioned }
+        case .deleteProvisionedConcurrency(let id, let qualifier):
+            if let name = names[id] { entries[name]?.provisionedConcurrency[qualifier] = nil }
         case .addExecution, .updateExecution, .addEvents, .deleteExecution, .addAudit:
             break
         }

@@ -44,6 +44,9 @@ extension Management {
         if let model = deployment.model { _ = try await manifest(model) }
         return try await perform("Deploy", deployment.function.name, by: caller) {
             () async throws(ManagementError) -> ([Change], Version) in
+            for part in [deployment.function, deployment.training].compactMap({ $0 }) {
+                if let entry = catalog.entries[part.name] { try check(reserved: part.reservedConcurrency, of: entry) }
+            }
             var changes: [Change] = []
             var function = placed(deployment.function, code, model: deployment.model)
             var answer = function.latest

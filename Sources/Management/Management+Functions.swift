@@ -127,8 +127,10 @@ extension Management {
     ) async throws(ManagementError) {
         let operation = limit == nil ? "DeleteFunctionConcurrency" : "PutFunctionConcurrency"
         try await perform(operation, name, by: caller) { () async throws(ManagementError) -> ([Change], Void) in
-            var function = try catalog.entry(name).function
+            let entry = try catalog.entry(name)
+            var function = entry.function
             function.reservedConcurrency = limit
+            try check(reserved: limit, of: entry)
             return ([.putFunction(function)], ())
         }
     }

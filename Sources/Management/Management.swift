@@ -83,7 +83,8 @@ extension Change {
         case .putFunction(let function): function.id
         case .deleteFunction(let id), .putVersion(let id, _), .deleteVersion(let id, _), .putAlias(let id, _, _),
             .deleteAlias(let id, _, _), .putEventInvokeConfiguration(let id, _),
-            .deleteEventInvokeConfiguration(let id, _):
+            .deleteEventInvokeConfiguration(let id, _), .putProvisionedConcurrency(let id, _),
+            .deleteProvisionedConcurrency(let id, _):
             id
         case .addExecution, .updateExecution, .addEvents, .deleteExecution, .addAudit: nil
         }

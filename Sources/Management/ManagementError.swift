@@ -13,8 +13,8 @@ package enum ManagementError: Error, Sendable {
     /// The qualifier of the function has no `EventInvokeConfiguration`.
     case noEventInvokeConfiguration(FunctionName, Qualifier)
     case executionNotFound(String)
-    /// The execution is in a state in which this cannot be done; the text says which.
-    case executionState(String)
+    /// Things are in a state in which this cannot be done; the text says which.
+    case conflict(String)
     /// The name was used for another payload.
     case executionExists(ExecutionName)
     case versionInUse(FunctionName, Int, by: AliasName)
@@ -42,7 +42,7 @@ extension ManagementError: CustomStringConvertible {
         case .aliasExists(let name, let alias): "Alias already exists: \(ARN.function(name, .alias(alias)))"
         case .noEventInvokeConfiguration(let name, let qualifier):
             "The function \(ARN.function(name, qualifier)) doesn't have an EventInvokeConfig"
-        case .executionState(let text): text
+        case .conflict(let text): text
         case .executionNotFound(let id): "Execution not found: \(id)"
         case .executionExists(let name):
             "The execution name '\(name)' was used before, for another event"

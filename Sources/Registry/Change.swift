@@ -17,6 +17,10 @@ package enum Change: Sendable {
     case putEventInvokeConfiguration(Function.ID, EventInvokeConfiguration)
     /// One that is not there is no error.
     case deleteEventInvokeConfiguration(Function.ID, Qualifier)
+    /// Inserts or updates, by its qualifier. It goes with its function, version or alias.
+    case putProvisionedConcurrency(Function.ID, ProvisionedConcurrency)
+    /// One that is not there is no error.
+    case deleteProvisionedConcurrency(Function.ID, Qualifier)
     /// Refused when an execution has the same retry key, or one of the function the same name.
     case addExecution(Execution)
     /// Writes what is `var` in `Execution`, by its id. Refused when the stored one has ended: that makes its end, and all

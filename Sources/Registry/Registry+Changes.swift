@@ -19,6 +19,21 @@ extension Change {
             try db.run(
                 "DELETE FROM eventInvokeConfiguration WHERE function = ? AND qualifier = ?",
                 [function.value, qualifier.description])
+        case .putProvisionedConcurrency(let function, let provisioned):
+            try db.run(
+                """
+                INSERT INTO provisionedConcurrency (function, qualifier, requested, modifiedAt) VALUES (?, ?, ?, ?)
+                ON CONFLICT (function, qualifier) DO UPDATE SET
+                    requested = excluded.requested, modifiedAt = excluded.modifiedAt
+                """,
+                [
+                    function.value, provisioned.qualifier.description, provisioned.requested,
+                    provisioned.modifiedAt.millisecondsSince1970,
+                ], rules: [.SQLITE_CONSTRAINT_FOREIGNKEY: .missing(.function(function))])
+        case .deleteProvisionedConcurrency(let function, let qualifier):
+            try db.run(
+                "DELETE FROM provisionedConcurrency WHERE function = ? AND qualifier = ?",
+                [function.value, qualifier.description])
         case .addExecution(let execution): try insert(execution, to: db)
         case .updateExecution(let execution): try update(execution, in: db)
         case .addEvents(let id, let events): try append(events, to: id, in: db)
@@ -99,6 +114,7 @@ private func raiseVersionCounter(of name: String, to number: Int, in db: Databas
 private func removeFunction(_ id: Function.ID, from db: Database) throws {
     try db.run("DELETE FROM alias WHERE function = ?", [id.value])
     try db.run("DELETE FROM eventInvokeConfiguration WHERE function = ?", [id.value])
+    try db.run("DELETE FROM provisionedConcurrency WHERE function = ?", [id.value])
     try db.run("DELETE FROM version WHERE function = ?", [id.value])
     try db.run("DELETE FROM function WHERE id = ?", [id.value])
     guard db.changesCount > 0 else { throw RegistryError.missing(.function(id)) }
@@ -144,9 +160,10 @@ private func removeVersion(_ number: Int, of function: Function.ID, from db: Dat
 
 /// What is configured for a qualifier goes with it.
 private func removeConfigurations(of qualifier: Qualifier, of function: Function.ID, from db: Database) throws {
-    try db.run(
-        "DELETE FROM eventInvokeConfiguration WHERE function = ? AND qualifier = ?",
-        [function.value, qualifier.description])
+    for table in ["eventInvokeConfiguration", "provisionedConcurrency"] {
+        try db.run(
+            "DELETE FROM \(table) WHERE function = ? AND qualifier = ?", [function.value, qualifier.description])
+    }
 }
 
 private func put(_ configuration: EventInvokeConfiguration, of function: Function.ID, to db: Database) throws {

@@ -31,6 +31,10 @@ extension Registry {
             {
                 eventInvokeConfigurations[row["function"], default: []].append(try EventInvokeConfiguration(row: row))
             }
+            var provisioned: [Int64: [ProvisionedConcurrency]] = [:]
+            for row in try Row.fetchAll(db, sql: "SELECT * FROM provisionedConcurrency ORDER BY function, qualifier") {
+                provisioned[row["function"], default: []].append(try ProvisionedConcurrency(row: row))
+            }
             let functions = try Row.fetchAll(db, sql: "SELECT * FROM function ORDER BY id").map { row in
                 let id: Int64 = row["id"]
                 let nameText: String = row["name"]
@@ -43,7 +47,8 @@ extension Registry {
                         createdAt: Timestamp(millisecondsSince1970: row["createdAt"]),
                         tags: try fromJSON(row["tags"], as: [String: String].self)),
                     versions: versions[id] ?? [], aliases: aliases[id] ?? [],
-                    eventInvokeConfigurations: eventInvokeConfigurations[id] ?? [])
+                    eventInvokeConfigurations: eventInvokeConfigurations[id] ?? [],
+                    provisionedConcurrency: provisioned[id] ?? [])
             }
             let idMax = try Int64.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'function'")
             return Snapshot(functions: functions, versionCounters: counters, functionIDMax: idMax ?? 0)

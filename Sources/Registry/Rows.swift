@@ -92,6 +92,15 @@ extension EventInvokeConfiguration {
     }
 }
 
+extension ProvisionedConcurrency {
+    init(row: Row) throws {
+        let qualifier: String = row["qualifier"]
+        self.init(
+            qualifier: try stored(Qualifier(qualifier), "qualifier '\(qualifier)'"), requested: row["requested"],
+            modifiedAt: Timestamp(millisecondsSince1970: row["modifiedAt"]))
+    }
+}
+
 extension Version {
     init(row: Row) throws {
         let environment = try fromJSON(row["environment"], as: [String: String].self)

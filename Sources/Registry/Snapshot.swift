@@ -9,6 +9,7 @@ package struct Snapshot: Equatable, Sendable {
         /// By name, ascending.
         package var aliases: [Alias]
         package var eventInvokeConfigurations: [EventInvokeConfiguration] = []
+        package var provisionedConcurrency: [ProvisionedConcurrency] = []
     }
 
     /// By id, ascending.

@@ -10,6 +10,7 @@ extension PoolReport {
             "Queued": .integer(Int64(status.queued)), "Running": .integer(Int64(status.running)),
             "Workers": .array(workers.map(\.json)),
         ]
+        if status.provisioned > 0 { document["Provisioned"] = .integer(Int64(status.provisioned)) }
         if let execution { document["Execution"] = .string(execution.text) }
         return .object(document)
     }
@@ -24,10 +25,12 @@ extension PoolReport.Worker {
             case .busy: "busy"
             case .draining, .stopping: "stopping"
             }
-        return [
+        var document: JSONObject = [
             "Id": .integer(Int64(status.id.value)),
             "ProcessId": processIdentifier.map { .integer(Int64($0)) } ?? .null, "State": .string(state),
             "SinceSeconds": .real(sinceSeconds),
         ]
+        if status.isKept { document["Provisioned"] = true }
+        return .object(document)
     }
 }

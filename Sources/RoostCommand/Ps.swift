@@ -16,8 +16,9 @@ struct Ps: ParsableCommand {
             let workers = pool["Workers"]?.arrayValue ?? []
             workersCount += workers.count
             for worker in workers {
+                let state = text(worker["State"]) + (worker["Provisioned"] == true ? ", provisioned" : "")
                 table.add(
-                    name, text(worker["Id"]), text(worker["ProcessId"]), text(worker["State"]),
+                    name, text(worker["Id"]), text(worker["ProcessId"]), state,
                     worker["SinceSeconds"]?.realValue.map { spanText(seconds: $0) } ?? "-", text(pool["Queued"]))
             }
             if workers.isEmpty, pool["Queued"]?.integerValue ?? 0 > 0 {

@@ -11,6 +11,10 @@ extension Scheduler {
         case .ready:
             let pool = workers[worker].pool
             if isShuttingDown { return stop(worker, .shutdown, at: now, into: &out) }
+            if workers[worker].isKept {
+                workers[worker].since = now
+                return joinStartLine(pools[pool].function)
+            }
             if pools[pool].keepAlive <= .zero, pools[pool].queue.isEmpty {
                 return stop(worker, .keepAlivePassed, at: now, into: &out)
             }

@@ -46,6 +46,19 @@ struct Pool: Sendable {
     var coldStart = MovingAverage(weight: 0.3)
     var serviceTime = MovingAverage(weight: 0.2)
 
+    /// Workers that are kept ready whether anything waits for them or not.
+    var provisioned = 0
+    /// Of its workers, those that are kept for that: they do not expire and are not evicted.
+    var kept = 0
+    /// Since when it has fewer of them than it should, as if an invocation had come then; `nil` when it has all.
+    var lack: Lack?
+
+    struct Lack: Sendable {
+        let since: Instant
+        /// As in `Queued`.
+        let order: UInt64
+    }
+
     /// No start before this; set by a failed init.
     var backoffUntil = Instant(nanoseconds: .min)
     /// The last pause; `nil` when the last init succeeded.
@@ -86,6 +99,8 @@ struct FunctionGroup: Sendable {
     var running = 0
     /// Invocations that wait in any of its pools.
     var queued = 0
+    /// Sum of `Pool.provisioned` over its pools.
+    var provisioned = 0
 
     /// Whether one more invocation may run.
     var mayRun: Bool { reservedConcurrency.map { running < $0 } ?? true }

@@ -91,10 +91,16 @@ extension Scheduler {
         if next < 0 || queued[pools[pool].queue.first].order < queued[pools[next].queue.first].order { next = pool }
     }
 
-    /// Puts a worker with a free slot first in line for dispatch.
+    /// Puts a worker with a free slot first in line for dispatch; behind those that are kept anyway, so that it may
+    /// become idle and expire.
     mutating func offer(_ worker: Int) {
         withdraw(worker)
-        pools[workers[worker].pool].available.prepend(worker, &availableLinks)
+        let pool = workers[worker].pool
+        if pools[pool].kept > 0, !workers[worker].isKept {
+            pools[pool].available.append(worker, &availableLinks)
+        } else {
+            pools[pool].available.prepend(worker, &availableLinks)
+        }
     }
 
     mutating func withdraw(_ worker: Int) {

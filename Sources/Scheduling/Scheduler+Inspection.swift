@@ -16,6 +16,11 @@ package struct PoolStatus: Equatable, Sendable {
     /// Since when the first in the queue has been waiting.
     package let oldestQueuedAt: Instant?
     package let running: Int
+    /// Workers that it should be keeping, and those of them that are starting or ready.
+    package let provisioned: Int
+    package let kept: Int
+    /// Of `kept`, those that are ready.
+    package let keptReady: Int
     /// Learned means, `nil` before the first sample.
     package let serviceTimeSeconds: Double?
     package let coldStartSeconds: Double?
@@ -40,6 +45,8 @@ package struct WorkerStatus: Equatable, Sendable {
     /// When it entered this state.
     package let since: Instant
     package let startedAt: Instant
+    /// Kept because its pool is provisioned.
+    package let isKept: Bool
 }
 
 /// What all pools take together.
@@ -66,18 +73,23 @@ extension Scheduler {
     package func status(of id: PoolID) -> PoolStatus? {
         guard let index = poolIndices[id] else { return nil }
         let pool = pools[index]
-        var (busy, stopping) = (0, 0)
+        var (busy, stopping, keptReady, keptIdle) = (0, 0, 0, 0)
         each(pool.workers, workerLinks) { worker in
             if workers[worker].isStopping {
                 stopping += 1
             } else if workers[worker].busy != 0 {
                 busy += 1
             }
+            if workers[worker].isKept, workers[worker].isReady {
+                keptReady += 1
+                if workers[worker].busy == 0 { keptIdle += 1 }
+            }
         }
         return PoolStatus(
             id: id, settings: pool.settings, isDraining: pool.isDraining, starting: pool.starting,
-            idle: pool.idle.count, busy: busy, stopping: stopping, queued: pool.queue.count,
+            idle: pool.idle.count + keptIdle, busy: busy, stopping: stopping, queued: pool.queue.count,
             oldestQueuedAt: pool.queue.isEmpty ? nil : queued[pool.queue.first].arrivedAt, running: pool.running,
+            provisioned: pool.provisioned, kept: pool.kept, keptReady: keptReady,
             serviceTimeSeconds: pool.serviceTime.seconds, coldStartSeconds: pool.coldStart.seconds,
             backoffUntil: pool.backoff == nil ? nil : pool.backoffUntil, keepAlive: pool.keepAlive)
     }
@@ -101,7 +113,8 @@ extension Scheduler {
             case .stopping: .stopping
             }
         return WorkerStatus(
-            id: worker.id, pool: pools[worker.pool].id, state: state, since: worker.since, startedAt: worker.startedAt)
+            id: worker.id, pool: pools[worker.pool].id, state: state, since: worker.since, startedAt: worker.startedAt,
+            isKept: worker.isKept)
     }
 
     func each(_ list: IndexList, _ links: [IndexList.Link], _ body: (Int) -> Void) {

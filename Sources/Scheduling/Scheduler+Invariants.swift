@@ -14,14 +14,14 @@ extension Scheduler {
         var trainingTotal = Resources()
         var idleTotals = (inference: Resources(), training: Resources())
         var (starting, queuedTotal, workersTotal, trainingRunning, trainingSlots, trainingStopping) = (0, 0, 0, 0, 0, 0)
-        var functionTotals: [Int: (slots: Int, stopping: Int, running: Int, queued: Int)] = [:]
+        var functionTotals: [Int: (slots: Int, stopping: Int, running: Int, queued: Int, provisioned: Int)] = [:]
 
         for index in pools.indices {
             let pool = pools[index]
             let name = "pool \(pool.id.value)"
             let slots = pool.settings.workerConcurrency
-            var (poolStarting, ready, running, runningSince, idle, available) = (0, 0, 0, 0, 0, 0)
-            var function = functionTotals[pool.function] ?? (0, 0, 0, 0)
+            var (poolStarting, ready, running, runningSince, idle, available, kept) = (0, 0, 0, 0, 0, 0, 0)
+            var function = functionTotals[pool.function] ?? (0, 0, 0, 0, 0)
             check(poolIndices[pool.id] == index, "\(name): not found by its id")
             check(functions[pool.function].pools.contains(index), "\(name): unknown to its function")
 
@@ -56,7 +56,14 @@ extension Scheduler {
                         runningSince += Pool.microseconds(worker.dispatchedAt[slot])
                     }
                 }
-                let isIdle = worker.isReady && worker.busy == 0
+                if worker.isKept {
+                    kept += 1
+                    check(worker.isStarting || worker.isReady, "8: \(workerName): kept, and on its way out")
+                }
+                if !worker.isKept, worker.isStarting || worker.isReady {
+                    check(pool.lack == nil, "8: \(workerName): not kept, though its pool has too few")
+                }
+                let isIdle = worker.isReady && worker.busy == 0 && !worker.isKept
                 check(isIdle == IndexList.isLinked(index, idleLinks), "\(workerName): idle list is wrong")
                 check(isIdle == IndexList.isLinked(index, idleWorkerLinks), "\(workerName): eviction list is wrong")
                 check(
@@ -79,6 +86,12 @@ extension Scheduler {
                 "\(name): counters are wrong")
             check((idle, available) == (pool.idle.count, pool.available.count), "\(name): lists are wrong")
             starting += poolStarting
+            check(kept == pool.kept && kept <= pool.provisioned, "8: \(name): keeps more than are provisioned")
+            check((pool.lack != nil) == lacksWorkers(index), "8: \(name): lack is wrong")
+            check(
+                pool.lack == nil || hasProspect(index),
+                "8: \(name): has fewer workers than are provisioned, and nothing to wait for")
+            function.provisioned += pool.provisioned
 
             var unlimited = 0
             var order: UInt64 = 0
@@ -114,10 +127,12 @@ extension Scheduler {
 
         for index in functions.indices {
             let function = functions[index]
-            let sums = functionTotals[index] ?? (0, 0, 0, 0)
+            let sums = functionTotals[index] ?? (0, 0, 0, 0, 0)
             check(!function.pools.isEmpty, "function \(function.id.value): without pools")
             check(
-                sums == (function.slots, function.slotsStopping, function.running, function.queued),
+                sums == (
+                    function.slots, function.slotsStopping, function.running, function.queued, function.provisioned
+                ),
                 "4: function \(function.id.value): counters are wrong")
         }
         check(

@@ -14,7 +14,10 @@ extension Pool {
     /// The work ahead is the queue at the mean service time, plus what runs. What runs is taken to last as long again as
     /// it has run already when that is more than the mean, so that one long invocation is noticed although the mean is
     /// short; and when nothing has ever finished, its age is the best lower bound of the mean.
+    ///
+    /// Before that it has the workers that are provisioned.
     func need(at now: Instant) -> Need {
+        if lack != nil { return now >= backoffUntil ? .start : .later(backoffUntil) }
         let slotsStarting = starting * settings.workerConcurrency
         guard queue.count > slotsStarting else { return .none }
         guard now >= backoffUntil else { return .later(backoffUntil) }
@@ -47,7 +50,7 @@ extension Scheduler {
 
     /// Puts the pool in line if it wants a worker; else sets its timer for the time when it may.
     mutating func joinStartLine(pool: Int) {
-        guard !pools[pool].queue.isEmpty, !IndexList.isLinked(pool, lineLinks) else { return }
+        guard wantsWorkers(pool), !IndexList.isLinked(pool, lineLinks) else { return }
         if pools[pool].settings.isTraining {
             trainingStartLine.append(pool, &lineLinks)
         } else {
@@ -55,11 +58,13 @@ extension Scheduler {
         }
     }
 
+    private func wantsWorkers(_ pool: Int) -> Bool { !pools[pool].queue.isEmpty || pools[pool].lack != nil }
+
     /// All pools of a function, the longest waiting first.
     mutating func joinStartLine(_ function: Int) {
-        guard functions[function].queued > 0 else { return }
+        guard functions[function].queued > 0 || functions[function].provisioned > 0 else { return }
         var oldest = -1
-        for pool in functions[function].pools where !pools[pool].queue.isEmpty {
+        for pool in functions[function].pools where wantsWorkers(pool) {
             if oldest < 0 || order(pool) < order(oldest) { oldest = pool }
         }
         guard oldest >= 0 else { return }
@@ -127,7 +132,8 @@ extension Scheduler {
             start(pool, at: now, into: &out)
             leaveStartLine(pool)
             joinStartLine(pool: pool)
-            pool = next == IndexList.end ? pool : next
+            // Alone in line it may start the next at once; without an invocation that waits it may have all it wants.
+            pool = next == IndexList.end && IndexList.isLinked(pool, lineLinks) ? pool : next
         }
         return true
     }
@@ -179,6 +185,7 @@ extension Scheduler {
 
     /// Whether nobody behind this pool may start although there is no room for it.
     private func keepsTurn(_ pool: Int, at now: Instant) -> Bool {
+        guard !pools[pool].queue.isEmpty else { return false }
         let head = queued[pools[pool].queue.first]
         return !head.isUnlimited && head.arrivedAt + limits.yieldAfter <= now
             && (usedByTraining - idleTraining + resources(pool)).fits(limits)
@@ -215,13 +222,21 @@ extension Scheduler {
     }
 
     private func isOwed(_ needy: Int, by pool: Int, patience: Interval, at now: Instant) -> Bool {
-        guard needy != pool, !pools[needy].queue.isEmpty, pools[needy].ready + pools[needy].starting == 0,
+        guard needy != pool, wantsWorkers(needy), pools[needy].ready + pools[needy].starting == 0,
             now >= pools[needy].backoffUntil
         else { return false }
-        let head = queued[pools[needy].queue.first]
-        return head.arrivedAt + patience <= now && head.order < order(pool)
+        return since(needy) + patience <= now && order(needy) < order(pool)
     }
 
-    /// Of the longest waiting invocation.
-    private func order(_ pool: Int) -> UInt64 { queued[pools[pool].queue.first].order }
+    /// Of what has waited longest in a pool that wants workers.
+    private func order(_ pool: Int) -> UInt64 {
+        min(
+            pools[pool].queue.isEmpty ? .max : queued[pools[pool].queue.first].order, pools[pool].lack?.order ?? .max)
+    }
+
+    private func since(_ pool: Int) -> Instant {
+        min(
+            pools[pool].queue.isEmpty ? .distantFuture : queued[pools[pool].queue.first].arrivedAt,
+            pools[pool].lack?.since ?? .distantFuture)
+    }
 }

@@ -96,6 +96,7 @@ extension Scheduler {
             idleWorkerLinks.append(.init())
         }
         workerIndices[id] = worker
+        if pools[pool].lack != nil { keep(worker, at: now) }
         pools[pool].workers.append(worker, &workerLinks)
         pools[pool].starting += 1
         functions[pools[pool].function].slots += slots
@@ -137,6 +138,10 @@ extension Scheduler {
         }
         workers[worker].state = .stopping
         workers[worker].since = now
+        if workers[worker].isKept {
+            release(worker, at: now)
+            adopt(pool, at: now)
+        }
         functions[function].slotsStopping += pools[pool].settings.workerConcurrency
         if pools[pool].settings.isTraining { training.slotsStopping += pools[pool].settings.workerConcurrency }
         stopping += resources(pool)
@@ -161,6 +166,7 @@ extension Scheduler {
     /// The last of a drained pool.
     mutating func forget(_ pool: Int) {
         let function = pools[pool].function
+        functions[function].provisioned -= pools[pool].provisioned
         leaveStartLine(pool)
         timers.cancel(.pool(pool))
         functions[function].pools.removeAll { $0 == pool }

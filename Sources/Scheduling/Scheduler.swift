@@ -26,10 +26,13 @@ package import Domain
 /// 4. From `start` to `workerExited` a worker counts for the host's workers and memory, and its slots for its function
 ///    and for trainings. No start exceeds one of these limits.
 /// 5. Starting workers are never more than the queued invocations at the time of the start could use, and a pool that
-///    never was ready starts one at a time.
+///    never was ready starts one at a time; but for those that are provisioned.
 /// 6. A queued invocation has a reason to end: a worker that will be free, a start that waits in line for room, or a
 ///    timer.
 /// 7. Every timer belongs to a pool or a queued invocation that is there.
+/// 8. A pool that has fewer workers than are provisioned for it has a reason to get them: as in 6, it stands in line for a
+///    start, waits for its backoff, or for slots of its function. A worker that is kept for this is stopped only when its
+///    pool drains, the provision is lowered, or the host ends.
 package struct Scheduler: Sendable {
     package let limits: HostLimits
 
@@ -138,6 +141,7 @@ package struct Scheduler: Sendable {
     /// need be), workers stop when nothing is left for them. Ends with `poolDrained`.
     package mutating func drainPool(_ id: PoolID, at now: Instant, into out: inout ActionBuffer) {
         guard let pool = poolIndices[id], !pools[pool].isDraining else { return }
+        setProvisioned(0, of: pool, at: now, into: &out)
         pools[pool].isDraining = true
         drainingPools.append(pool)
         settle(at: now, into: &out)
@@ -194,7 +198,7 @@ package struct Scheduler: Sendable {
             pools[pool].runningSince -= Pool.microseconds(dispatchedAt)
             pools[pool].serviceTime.add(now - dispatchedAt)
             if workers[worker].isReady {
-                if let needy = poolToYieldTo(from: pool, at: now) {
+                if !workers[worker].isKept, let needy = poolToYieldTo(from: pool, at: now) {
                     beginDraining(worker, for: needy)
                 } else {
                     offer(worker)
@@ -236,6 +240,7 @@ package struct Scheduler: Sendable {
         isShuttingDown = true
         for pool in pools.indices {
             refuseQueued(pool, .shutdown, into: &out)
+            setProvisioned(0, of: pool, at: now, into: &out)
             stopUnused(pool, .shutdown, at: now, into: &out)
         }
         settle(at: now, into: &out)

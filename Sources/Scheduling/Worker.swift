@@ -17,6 +17,8 @@ struct Worker: Sendable {
     let startedAt: Instant
     var state = State.starting
     var wasReady = false
+    /// One of its pool's `kept`.
+    var isKept = false
     /// When it entered its state, became idle or stopped being idle.
     var since: Instant
     /// One bit per slot on which an invocation runs.

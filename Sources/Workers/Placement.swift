@@ -44,15 +44,19 @@ package struct WorkerStart: Sendable {
     /// The model that the worker finds; of a training, the base version's.
     package var model: Digest?
     package var training: Training?
+    /// Started because its version has provisioned concurrency.
+    package var isProvisioned: Bool
 
     package init(
-        id: UInt64, functionName: FunctionName, version: Version, model: Digest?, training: Training? = nil
+        id: UInt64, functionName: FunctionName, version: Version, model: Digest?, training: Training? = nil,
+        isProvisioned: Bool = false
     ) {
         self.id = id
         self.functionName = functionName
         self.version = version
         self.model = model
         self.training = training
+        self.isProvisioned = isProvisioned
     }
 }
 

@@ -17,7 +17,7 @@ enum WorkerEnvironment {
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": String(configuration.memoryMegabytes),
             "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/\(start.functionName)",
             "AWS_LAMBDA_LOG_STREAM_NAME": logStream,
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": start.isProvisioned ? "provisioned-concurrency" : "on-demand",
             "AWS_EXECUTION_ENV": "AWS_Lambda_\(configuration.runtime)",
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",

@@ -43,7 +43,7 @@ final class StillExecutions: ExecutionService {
     }
 
     func delete(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp {
-        throw .executionState("The execution is live.")
+        throw .conflict("The execution is live.")
     }
 
     func completion(of id: Execution.ID) async throws(ManagementError) -> Execution { try await execution(id) }

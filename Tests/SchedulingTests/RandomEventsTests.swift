@@ -101,7 +101,12 @@ struct RandomEventsTests {
             case 666..<672:
                 let function = Function.ID(Int64.random(in: 1...6, using: &random))
                 world.reserve(function, random.chance(0.4) ? nil : Int.random(in: 0...6, using: &random))
-            case 672..<690:  // late, repeated and invented events
+            case 672..<678:
+                let pool = live[Int.random(in: 0..<live.count, using: &random)]
+                if world.pools[pool]?.settings.isTraining == false {
+                    world.provision(pool, random.chance(0.4) ? 0 : Int.random(in: 1...3, using: &random))
+                }
+            case 678..<690:  // late, repeated and invented events
                 let worker = WorkerID(UInt64.random(in: 1...1_000_000, using: &random) + 1_000_000_000)
                 world.raw { scheduler, now, out in
                     scheduler.workerReady(worker, at: now, into: &out)
@@ -125,6 +130,7 @@ struct RandomEventsTests {
 
         // Time passes, nothing new comes: all is answered, and all workers stop, since every keep-alive ends.
         for function in 1...6 { world.reserve(Function.ID(Int64(function)), nil) }
+        for pool in live { world.provision(pool, 0) }
         world.checkInterval = 1
         world.settle()
         let unanswered = world.count {

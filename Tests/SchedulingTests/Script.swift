@@ -51,6 +51,11 @@ struct Script {
     }
 
     @discardableResult
+    mutating func provision(_ count: Int, _ pool: UInt32 = 1) -> [String] {
+        run { $0.setProvisioned(count, of: PoolID(pool), at: $1, into: &$2) }
+    }
+
+    @discardableResult
     mutating func tick() -> [String] { run { $0.tick(at: $1, into: &$2) } }
 
     /// Lets time pass and ticks at its end.

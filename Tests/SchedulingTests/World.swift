@@ -44,6 +44,7 @@ final class World {
         var head = 0
         var workers: Set<WorkerID> = []
         var isDraining = false
+        var provisioned = 0
     }
 
     enum Event {
@@ -108,12 +109,18 @@ final class World {
 
     func drain(_ pool: PoolID) {
         pools[pool]?.isDraining = true
+        pools[pool]?.provisioned = 0
         event { scheduler.drainPool(pool, at: now, into: &$0) }
     }
 
     func reserve(_ function: Function.ID, _ concurrency: Int?) {
         reserved[function] = .some(concurrency)
         event { scheduler.updateFunction(function, reservedConcurrency: concurrency, at: now, into: &$0) }
+    }
+
+    func provision(_ pool: PoolID, _ count: Int) {
+        pools[pool]?.provisioned = count
+        event { scheduler.setProvisioned(count, of: pool, at: now, into: &$0) }
     }
 
     func shutdown() { event { scheduler.shutdown(at: now, into: &$0) } }
@@ -217,6 +224,14 @@ final class World {
             else { return violations.append("stop of busy, stopping or unknown \(worker)") }
             workers[worker]?.state = .stopping
             stops.append((worker, reason, now))
+            // One that yields was draining already, and not counted.
+            if reason != .shutdown, !isYield(reason), let model = pools[workers[worker]!.pool] {
+                let left = model.workers.count { id in
+                    workers[id]!.state != .stopping
+                        && scheduler.status(of: id).map { !isDraining($0.state) } ?? false
+                }
+                if left < model.provisioned { violations.append("stop of \(worker), which is provisioned: \(reason)") }
+            }
             schedule(.exit(worker, .stopped), after: timing.exit)
         case .refuse(let id, let refusal):
             guard records[id]?.outcome == .queued else { return violations.append("refused \(id) is not waiting") }
@@ -317,6 +332,10 @@ final class World {
             }
             if free && mayRun { violations.append("\(id): an invocation waits beside a free slot") }
         }
+    }
+
+    private func isYield(_ reason: StopReason) -> Bool {
+        if case .yielded = reason { true } else { false }
     }
 
     private func isDraining(_ state: WorkerStatus.State) -> Bool {
