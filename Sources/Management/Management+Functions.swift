@@ -52,9 +52,13 @@ extension Management {
             () async throws(ManagementError) -> ([Change], Version) in
             var function = try catalog.entry(name).function
             try function.latest.check(revision: revision)
+            // Another client may have changed it while the package was unpacked.
+            let current = function.latest.configuration.runtime
+            if current != runtime { try await check(code.package, runsOn: current) }
             function.latest.take(code)
-            function.touch()
+            // As it would be; nothing has a new revision.
             if isDryRun { return ([], function.latest) }
+            function.touch()
             guard publish else { return ([.putFunction(function)], function.latest) }
             let version = function.publish(as: catalog.nextVersion(of: name), description: nil)
             return ([.putFunction(function), .putVersion(function.id, version)], version)
@@ -70,7 +74,11 @@ extension Management {
             () async throws(ManagementError) -> ([Change], Version) in
             var function = try catalog.entry(name).function
             try function.latest.check(revision: revision)
+            let runtime = function.latest.configuration.runtime
             function.latest.configuration = try transform(function.latest.configuration)
+            if function.latest.configuration.runtime != runtime {
+                try await check(function.latest.package, runsOn: function.latest.configuration.runtime)
+            }
             function.touch()
             return ([.putFunction(function)], function.latest)
         }
@@ -89,7 +97,7 @@ extension Management {
     ) async throws(ManagementError) {
         try await perform("DeleteFunction", name, subject: number.description, by: caller) {
             () async throws(ManagementError) -> ([Change], Void) in
-            let entry = try catalog.entry(name)
+            guard let entry = catalog.entries[name] else { throw .functionNotFound(name, .version(number)) }
             guard case .published(let number) = number else { throw .latestCannotBeDeleted }
             guard entry.versions[number] != nil else { return ([], ()) }
             let user = entry.aliases.values.first {
@@ -160,16 +168,21 @@ extension Management {
             let manifest = try await self.manifest(digest)
             code = StoredCode(package: digest, codeDigest: digest, sizeBytes: manifest.sizeBytes)
         }
+        try await check(code.package, runsOn: runtime)
+        return code
+    }
+
+    /// Refuses a package without what the runtime starts.
+    private func check(_ package: Digest, runsOn runtime: Runtime) async throws(ManagementError) {
         switch runtime {
         case .python3: break
         case .swift, .provided:
-            let manifest = try await self.manifest(code.package)
+            let manifest = try await self.manifest(package)
             let bootstrap = manifest.files.first { $0.path.elementsEqual("bootstrap".utf8) }
             guard let bootstrap, bootstrap.isExecutable else {
                 throw .invalid("The package has no executable file 'bootstrap', which runtime \(runtime) needs.")
             }
         }
-        return code
     }
 
     /// A stored manifest all of whose files are stored.

@@ -537,6 +537,9 @@ def test_a_key_is_for_the_functions_that_it_names(guarded, admin, echo, make_key
             ("DeleteFunction", lambda: team.delete_function(FunctionName=echo)),
             ("UpdateFunctionConfiguration", lambda: team.update_function_configuration(FunctionName=echo, Timeout=4)),
             ("CreateFunction", lambda: create_function(team, "others")),
+            # Nor may it have others invoked.
+            ("InvokeFunction", lambda: team.put_function_event_invoke_config(
+                FunctionName="team-a", DestinationConfig={"OnSuccess": {"Destination": echo}})),
             # Of the host as a whole.
             ("ListFunctions", team.list_functions),
         ]:
