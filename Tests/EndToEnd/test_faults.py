@@ -68,6 +68,24 @@ def test_descriptors_and_processes_do_not_grow_with_failed_workers(host):
     until(lambda: host.descriptors() <= descriptors and len(host.children()) <= children, 3, "the end of what they had")
 
 
+def test_a_worker_that_hangs_up_on_all_its_slots_ends_alone(host):
+    host.create("rude", """
+import os, socket, stat, time
+
+def handler(event, context):
+    for number in range(3, 100):
+        try:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                socket.socket(fileno=os.dup(number)).shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+    time.sleep(30)
+""", environment={"ROOST_WORKER_CONCURRENCY": "4"})
+    kind, message = error(host.invoke("rude"))
+    assert kind == "Runtime.ProtocolViolation" and message.endswith("the worker closed its connection to the host")
+    until(lambda: not host.workers("rude"), 5)
+
+
 @pytest.mark.parametrize("number, name", [(signal.SIGSEGV, "segmentation fault"), (signal.SIGTERM, "terminated")])
 def test_the_signal_that_ended_a_worker_is_named(host, number, name):
     function = f"signal-{int(number)}"

@@ -26,6 +26,7 @@ from botocore.exceptions import ClientError
 from conftest import ARN, BINARY, CREDENTIALS, ECHO, ROLE, Host, make_zip, wait_until
 
 FUNCTIONS = "/2015-03-31/functions"
+MISSING = "MissingAuthenticationTokenException"
 WRONG_SIGNATURE = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and "
     "signing method. Consult the service documentation for details.")
@@ -617,6 +618,166 @@ def test_trainings_are_a_right_of_their_own(guarded, admin, echo, make_key):
         admin.delete_function(FunctionName="model")
 
 
+def test_a_key_has_nothing_trained_that_it_is_not_for(guarded, admin, make_key):
+    """Neither by naming the function, nor by another key's training, nor by a destination, nor by an older version."""
+    trains = {"Variables": {"ROOST_TRAINS": "mine-not"}}
+    for name, handler, options in [
+        ("mine-not", "function.handler", {}), ("mine", "function.handler", {}),
+        ("its-train", "function.train", {"Environment": trains, "Publish": True})]:
+        create_function(admin, name, TRAINER, handler, Timeout=60, **options)
+    others = client(guarded, make_key("--function", "mine*", "--function", "its-train"))
+    mine = client(guarded, make_key("--function", "mine", "--function", "mine-train", "--function", "its-train"))
+    invoker = client(guarded, make_key("--action", "invoke"))
+    try:
+        def refused(operation, call, **arguments):
+            with pytest.raises(ClientError) as caught:
+                call(**arguments)
+            check_error(caught, "AccessDeniedException", denied(operation))
+
+        refused("CreateFunction", create_function, lambda_client=mine, name="mine-train", source=TRAINER,
+                Environment=trains)
+        refused("UpdateFunctionConfiguration", mine.update_function_configuration, FunctionName="mine",
+                Environment=trains)
+        event = {"InvocationType": "Event", "Payload": b'{"text": "no"}'}
+        refused("Invoke", mine.invoke, FunctionName="its-train", **event)
+        refused("Invoke", mine.put_function_event_invoke_config, FunctionName="mine",
+                DestinationConfig={"OnSuccess": {"Destination": ARN + "its-train"}})
+        admin.update_function_configuration(FunctionName="its-train", Environment={"Variables": {}})
+        refused("Invoke", invoker.invoke, FunctionName="its-train", Qualifier="1", **event)
+        assert [it["Version"] for it in admin.list_versions_by_function(FunctionName="mine-not")["Versions"]] == [
+            "$LATEST"]
+        # Who is for all of them may.
+        assert others.invoke(FunctionName="its-train", Qualifier="1", **event)["StatusCode"] == 202
+        wait_until(
+            lambda: len(admin.list_versions_by_function(FunctionName="mine-not")["Versions"]) == 2, "it is trained")
+    finally:
+        for name in ("its-train", "mine", "mine-not"):
+            admin.delete_function(FunctionName=name)
+
+
+# MARK: requests by hand
+
+def signed_head(host, key, method, path, body, fields=None, more="", sent=None):
+    """A head that is signed for `body`, without what tells its length; `sent` is the path that is sent instead."""
+    signed = sign(key, method, host.endpoint + path, body, dict(fields or {}))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in signed.items() if name.lower() != "host")
+    return f"{method} {sent or path} HTTP/1.1\r\nHost: 127.0.0.1:{host.port}\r\n{lines}{more}"
+
+
+def chunked(*pieces):
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def test_every_operation_takes_a_signature_however_it_is_written(guarded, admin, echo):
+    execution = admin.invoke(FunctionName=echo, InvocationType="Event", Payload=b"{}")["DurableExecutionArn"]
+    encoded, identifier = execution.replace(":", "%3A").replace("/", "%2F"), execution.rsplit("/", 1)[1]
+    digest = "sha256:" + "0" * 64
+    functions, roost = "/2015-03-31/functions", "/roost/v1"
+    paths = [
+        functions, f"{functions}/", "/2016-08-19/account-settings",
+        "/2017-03-31/tags/" + (ARN + echo).replace(":", "%3A"),
+        *(f"{functions}/{echo}{rest}" for rest in (
+            "", "/configuration", "/code", "/versions", "/aliases", "/aliases/a", "/invocations")),
+        *(f"/{date}/functions/{echo}/{rest}" for date, rest in [
+            ("2014-11-13", "invoke-async"), ("2021-11-15", "response-streaming-invocations"),
+            ("2017-10-31", "concurrency"), ("2019-09-30", "concurrency"), ("2019-09-30", "provisioned-concurrency"),
+            ("2019-09-25", "event-invoke-config"), ("2019-09-25", "event-invoke-config/list"),
+            ("2025-12-01", "durable-executions"), ("2024-08-31", "recursion-config"),
+            ("2021-07-20", "runtime-management-config"), ("2020-06-30", "code-signing-config")]),
+        *(f"/2025-12-01/durable-executions/{encoded}{rest}" for rest in (
+            "", "/history", "/stop", "/pause", "/resume")),
+        *(f"{roost}/{rest}" for rest in (
+            "artifacts/missing", f"artifacts/{digest}", f"manifests/{digest}", "deployments",
+            f"functions/{echo}/versions",
+            f"functions/{echo}/logs", f"functions/{echo}/logs?follow=true", f"functions/{echo}/aliases/a/rollback",
+            f"functions/{echo}/aliases/a/history", "workers", "executions", f"executions/{identifier}",
+            f"executions/{identifier}/events", f"executions/{identifier}/stop", "host", "audit")),
+        "/metrics", "/nothing", "//", "/healthz/", "/./healthz", "/x/../healthz",
+    ]
+    with guarded.raw(60) as connection:
+        for path in paths:
+            spellings = {
+                path, "/" + path, "/." + path, "/x/.." + path, path + "/", path + "?x=1",
+                path.replace("functions", "%66unctions"),
+                path.replace("roost", "%72oost")}
+            for method in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"):
+                for spelling in spellings:
+                    connection.send(f"{method} {spelling} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}")
+                    answer = connection.answer(method)
+                    assert (answer.status, answer.error) == (403, MISSING), (method, spelling)
+                    assert answer.headers["Date"] and answer.headers["x-amzn-RequestId"]
+    # Nothing of all that has happened.
+    assert admin.get_function(FunctionName=echo)["Configuration"]["State"] == "Active"
+
+
+def test_what_was_signed_is_what_is_run(guarded, echo):
+    key, path = guarded.admin, f"{FUNCTIONS}/{echo}/invocations"
+    length = "Content-Length: 7\r\n"
+
+    def answers(head, body=b'{"a":1}', count=1):
+        with guarded.raw() as connection:
+            connection.send(head + "\r\n")
+            connection.send(body)
+            return [connection.answer() for _ in range(count)]
+
+    def refused(head, error, body=b'{"a":1}'):
+        [answer] = answers(head, body)
+        assert (answer.status, answer.error) == (403, error), answer
+
+    def head(more=length, **options):
+        return signed_head(guarded, key, "POST", path, b'{"a":1}', more=more, **options)
+
+    assert answers(head())[0].json == {"a": 1}
+    # In chunks it is the same body, and another one is another one.
+    by_chunks = head("Transfer-Encoding: chunked\r\n")
+    assert answers(by_chunks, chunked(b'{"a"', b":1}"))[0].json == {"a": 1}
+    refused(by_chunks, "InvalidSignatureException", chunked(b'{"a"', b":2}"))
+    # What comes behind the signed body is a request of its own, which nobody has signed.
+    first, second = answers(head(), b'{"a":1}' + f"GET {FUNCTIONS} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), 2)
+    assert first.json == {"a": 1} and second.error == "MissingAuthenticationTokenException"
+    # Fields that come once more, or that nobody has signed.
+    refused(head(length + "X-Amz-Invocation-Type: Event\r\n"), "IncompleteSignatureException")
+    refused(head(length + "X-Amz-Date: 20200101T000000Z\r\n"), "IncompleteSignatureException")
+    refused(head(length + "Authorization: AWS4-HMAC-SHA256 x\r\n"), "IncompleteSignatureException")
+    twice = head(length + "X-Amz-Invocation-Type: Event\r\n", fields={"X-Amz-Invocation-Type": "RequestResponse"})
+    refused(twice, "InvalidSignatureException")
+    # Signatures do not tell these paths apart. None of them means the operation.
+    for sent in ("/" + path, "/." + path, path + "/.", path.replace(f"/{echo}/", f"/other/../{echo}/")):
+        [answer] = answers(head(sent=sent))
+        assert answer.status in (403, 404), (sent, answer)
+    # A file is what its path says, whatever is said of its signature.
+    name = "sha256:" + hashlib.sha256(b"abc").hexdigest()
+    upload = signed_head(guarded, key, "PUT", f"/roost/v1/artifacts/{name}", b"abc", more="Content-Length: 3\r\n")
+    assert answers(upload, b"abd")[0].error == "DigestMismatch"
+
+
+def test_a_body_that_is_too_long_tells_nothing_to_a_wrong_secret(guarded, echo):
+    wrong = {**guarded.admin, "SecretAccessKey": "x" * 40}
+    for size, kind in [(2 << 20, "Event"), (8 << 20, "RequestResponse")]:
+        body = b'"' + b"x" * size + b'"'
+        whole = f"Content-Length: {len(body)}\r\n"
+        for more, sent in [("Transfer-Encoding: chunked\r\n", chunked(body)), (whole, body)]:
+            told = []
+            for name in (echo, "missing"):
+                with guarded.raw(30) as connection:
+                    head = signed_head(
+                        guarded, wrong, "POST", f"{FUNCTIONS}/{name}/invocations", body,
+                        {"X-Amz-Invocation-Type": kind}, more)
+                    connection.send(head + "\r\n")
+                    connection.send(sent)
+                    answer = connection.answer()
+                    told.append((answer.status, answer.error, answer.body))
+            assert told[0] == told[1] and told[0][0] in (403, 413), told
+
+
+def test_a_payload_that_is_too_long_is_told_as_without_keys(admin, echo):
+    for size, kind in [((6 << 20) + 1, "RequestResponse"), ((1 << 20) + 1, "Event")]:
+        with pytest.raises(admin.exceptions.RequestTooLargeException) as caught:
+            admin.invoke(FunctionName=echo, InvocationType=kind, Payload=b'"' + b"x" * (size - 2) + b'"')
+        assert caught.value.response["Error"]["Message"] == (
+            f"{size} byte payload is too large for the {kind} invocation type (limit {size - 1} bytes)")
+
+
 # MARK: keys of a running host
 
 def test_a_running_host_notices_keys_that_come_and_go(guarded, echo):
@@ -629,6 +790,30 @@ def test_a_running_host_notices_keys_that_come_and_go(guarded, echo):
         client(guarded, key).invoke(FunctionName=echo)
     check_error(caught, "UnrecognizedClientException", "The security token included in the request is invalid.")
     assert client(guarded, guarded.admin).invoke(FunctionName=echo)["StatusCode"] == 200
+
+
+def test_what_was_begun_with_a_key_ends_with_it(guarded, admin, make_key):
+    """A body that took its time, and a log that is followed."""
+    create_function(admin, "printing", "def handler(event, context):\n    print('said', event, flush=True)\n")
+    key = make_key()
+    with guarded.raw() as late, guarded.raw() as follower:
+        head = signed_head(
+            guarded, key, "POST", f"{FUNCTIONS}/printing/invocations", b'"late"', more="Content-Length: 6\r\n")
+        late.send(head + '\r\n"la')
+        logs = signed_head(guarded, key, "GET", "/roost/v1/functions/printing/logs?follow=true", b"")
+        follower.send(logs + "\r\n")
+        assert follower.file.peek(1)
+        admin.invoke(FunctionName="printing", Payload=b'"before"')
+        keys(guarded.data, "rm", key["AccessKeyId"])
+        wait_until(lambda: not is_known(guarded, key), "the host has forgotten the key", 5)
+        late.send('te"')
+        assert late.answer().error == "UnrecognizedClientException"
+        admin.invoke(FunctionName="printing", Payload=b'"after"')
+        followed = follower.answer().body
+        assert b"said before" in followed and b"said after" not in followed
+    log = signed_request(guarded, guarded.admin, "GET", "/roost/v1/functions/printing/logs").body
+    assert b"said after" in log and b"said late" not in log
+    admin.delete_function(FunctionName="printing")
 
 
 def test_keys_are_there_after_a_restart(make_host, tmp_path):

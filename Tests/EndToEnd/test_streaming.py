@@ -1,11 +1,16 @@
 """Streamed responses: the frames, what comes when, who waits for whom, and every way a stream can end."""
 
 import base64
+import concurrent.futures
 import json
 import os
+import socket
+import struct
 import subprocess
 import time
+from random import Random
 
+import botocore.eventstream
 import pytest
 
 from conftest import BINARY, make_zip, wait_until
@@ -330,3 +335,123 @@ def test_a_mode_that_there_is_not(lambda_client, function):
     response = lambda_client.invoke(
         FunctionName=function, Payload=json.dumps({"items": ["a"], "mode": "sideways"}))
     assert "exit status 4" in json.loads(response["Payload"].read())["errorMessage"]
+
+
+# MARK: - random streams
+
+def pick(random, drops):
+    """The event of a random stream, which may be broken off and begun again if `drops`."""
+    if random.random() < 0.1:
+        return {random.choice(["plain", "error"]): True}
+    event = {"items": []}
+    for _ in range(random.randrange(6)):
+        event["items"].append(random.choice([
+            "x" * random.choice([1, 100, 10_000]), "x", [random.choice([1, 5, 50]), random.choice([1, 1000, 65536])],
+            random.random() * 0.05]))
+    chance = random.random()
+    if chance < 0.03:
+        event["items"].append("exit")
+    elif chance < 0.05:
+        event["items"].append(1.5)  # longer than the time limit
+    elif chance < 0.15:
+        event["fails"] = True
+    elif chance < 0.25 and drops:
+        event["drops"] = random.choice(["/response", "/error"])
+    return event
+
+
+def size_of(event):
+    """How many bytes a stream has that comes to its end."""
+    sizes = [
+        0 if isinstance(item, float) else item[0] * item[1] if isinstance(item, list) else len(item)
+        for item in event["items"] if item != "exit"]
+    return sum(sizes)
+
+
+def frames(data):
+    buffer = botocore.eventstream.EventStreamBuffer()
+    buffer.add_data(data)
+    return [(frame.headers[":event-type"], frame.payload) for frame in buffer]
+
+
+def check_whole(event, data):
+    """What a client that read all of it got: frames, the last of which says how it ended."""
+    *chunks, (last, end) = frames(data)
+    assert last == "InvokeComplete" and all(kind == "PayloadChunk" for kind, _ in chunks)
+    size = sum(len(payload) for _, payload in chunks)
+    end = json.loads(end)
+    if "items" not in event:
+        assert bool(size) != bool(end), (event, end)
+    elif "ErrorCode" in end:
+        assert size <= size_of(event), (event, size)
+        # On a worker with several slots the end of one invocation ends its neighbours.
+        error = json.loads(end["ErrorDetails"])["errorType"]
+        assert event.keys() & {"fails", "drops"} or error in ("Sandbox.Timedout", "Runtime.ExitError"), (event, end)
+    else:
+        assert size == size_of(event) and event.keys() == {"items"}, (event, size)
+
+
+def stream_once(host, name, event, way, random):
+    """One random stream with a client that behaves in one of the ways."""
+    body = json.dumps(event)
+    request = (
+        f"POST /2021-11-15/functions/{name}/response-streaming-invocations HTTP/1.{0 if way == 'old' else 1}\r\n"
+        f"Host: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+    with host.raw(30) as connection:
+        connection.send(request + "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * (way == "pipelined"))
+        if way == "at once":
+            return
+        if way in ("closed", "reset"):
+            time.sleep(random.random() * 0.1)
+            connection.socket.recv(random.choice([1, 1000, 100_000]))
+            if way == "reset":
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        if way == "slow":
+            time.sleep(random.random() * 0.5)
+        answer = connection.answer("POST")
+        assert answer.status == 200 and answer.headers["x-amzn-RequestId"] and answer.headers["Date"]
+        check_whole(event, answer.body)
+        if way == "pipelined":
+            assert connection.answer().body == b"ok\n"
+
+
+@pytest.mark.parametrize("runtime, slots", [("python3", 1), ("python3", 4), ("provided", 1)])
+def test_whatever_becomes_of_streams_no_slot_is_lost(host, lambda_client, runtime, slots):
+    """Streams of every shape, each of which may be left, killed, broken off or too slow: who stays gets what was promised,
+    and afterwards nothing runs, nothing waits and every slot works. The seed is printed."""
+    seed = Random().randrange(1 << 32)
+    print("seed", seed)
+    name = f"random-{runtime}-{slots}"
+    files = {"function.py": HANDLER} if runtime == "python3" else {"bootstrap": BOOTSTRAP}
+    lambda_client.create_function(
+        FunctionName=name, Role="arn:aws:iam::000000000000:role/roost", Runtime=runtime, Timeout=1,
+        Handler="function.handler", Code={"ZipFile": make_zip(files, ["bootstrap"])},
+        Environment={"Variables": {"ROOST_INIT_TIMEOUT": "60", "ROOST_WORKER_CONCURRENCY": str(slots)}})
+
+    def client(number):
+        random = Random(seed + number)
+        for _ in range(20):
+            event = pick(random, drops=runtime == "provided")
+            way = random.choice(["read", "read", "old", "slow", "pipelined", "at once", "closed", "reset"])
+            try:
+                stream_once(host, name, event, way, random)
+            except Exception as fault:
+                raise AssertionError(f"{way}: {json.dumps(event)[:500]}") from fault
+
+    with concurrent.futures.ThreadPoolExecutor(6) as clients:
+        list(clients.map(client, range(6)))
+
+    def is_quiet():
+        pools = [
+            it for it in host.request("GET", "/roost/v1/workers").json["Pools"] if it["FunctionName"] == name]
+        return all(it["Queued"] == it["Running"] == 0 for it in pools) and all(
+            worker["State"] == "idle" for it in pools for worker in it["Workers"])
+
+    wait_until(is_quiet, "nothing runs and nothing waits", 30)
+    # More calls at once than slots, and more than workers: one that was lost, or given away twice, shows.
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        found = list(clients.map(lambda n: whole(lambda_client, name, {"items": [f"{n}"]})[1:], range(32)))
+    assert found == [(str(n).encode(), {}) for n in range(32)]
+    assert host.is_running
+    lambda_client.delete_function(FunctionName=name)
