@@ -82,7 +82,12 @@ final class AccessControl {
     ///
     /// - Returns: `nil` on a host without keys.
     func settle(_ claim: Claim, bodyDigest: @autoclosure () -> Digest) throws(WireError) -> AccessKey? {
-        guard case .signed(let pending) = claim else { return nil }
+        guard case .signed(let pending) = claim else {
+            look()
+            // The first key may have come while the body did.
+            if hadKeys || problem != nil { throw WireError(.missingToken) }
+            return nil
+        }
         do throws(AuthenticationError) {
             let key = try pending.finish(bodyDigest: bodyDigest())
             // A body may have taken its time.
@@ -96,8 +101,8 @@ final class AccessControl {
 
     /// Whether a key that was let in still would be.
     func isCurrent(_ key: AccessKey?) -> Bool {
-        guard let key else { return authenticator.isEmpty && !hadKeys }
         look()
+        guard let key else { return !hadKeys && problem == nil }
         do throws(AuthenticationError) {
             try authenticator.requireCurrent(key, at: EventLoop.wallClock)
             return problem == nil

@@ -29,7 +29,7 @@ package struct InvokePlan {
     /// Decoded.
     package let clientContext: [UInt8]?
     package let executionName: ExecutionName?
-    package let traceID: String?
+    package let traceID: String
     package let bodyBytesMax: Int
     /// What to answer when the body is in order: faults of the head that come after those of the body.
     package let lateRefusal: WireError?

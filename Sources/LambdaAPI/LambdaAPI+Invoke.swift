@@ -1,6 +1,7 @@
 package import Dispatching
 package import Domain
 internal import JSON
+internal import Loop
 internal import Management
 internal import Registry
 
@@ -73,7 +74,7 @@ extension LambdaAPI {
         return InvokePlan(
             kind: kind, form: form, route: route, qualifier: reference.qualifier,
             wantsLogTail: wantsLogTail && kind != .event,
-            clientContext: clientContext, executionName: executionName, traceID: Self.traceID(header),
+            clientContext: clientContext, executionName: executionName, traceID: Self.traceID(header) ?? UniqueID.trace(at: EventLoop.wallClock),
             bodyBytesMax: bodyBytesMax(kind, form),
             lateRefusal: lateRefusal)
     }
@@ -188,7 +189,7 @@ extension LambdaAPI {
     package func streamHeaders(_ plan: InvokePlan) -> [(String, String)] {
         [
             ("Content-Type", "application/vnd.amazon.eventstream"),
-            ("X-Amz-Executed-Version", plan.route.version.number.description),
+            ("X-Amz-Executed-Version", plan.route.version.number.description), ("X-Amzn-Trace-Id", plan.traceID),
         ]
     }
 

@@ -170,7 +170,9 @@ private enum LogFile {
     }
 
     static func tail(directory: String, bytesMax: Int) -> [UInt8] {
-        let newest = read(directory + "/log", bytesMax: bytesMax)
+        var newest = read(directory + "/log", bytesMax: bytesMax)
+        // A batch may be on its way into the file at this moment: half a line is none.
+        newest.removeLast(newest.count - (newest.lastIndex(of: 0x0A).map { $0 + 1 } ?? 0))
         return newest.count >= bytesMax / 2 ? newest : read(directory + "/log.1", bytesMax: bytesMax) + newest
     }
 

@@ -156,6 +156,7 @@ def test_chunks_come_while_the_function_runs(host, lambda_client, function):
     response, stream = events(lambda_client, function, {"items": ["first", 1.5, "second"]})
     assert response["ExecutedVersion"] == "$LATEST" and response["StatusCode"] == 200
     assert response["ResponseStreamContentType"] == "application/vnd.amazon.eventstream"
+    assert response["ResponseMetadata"]["HTTPHeaders"]["x-amzn-trace-id"].startswith("Root=1-")
     assert next(stream)["PayloadChunk"]["Payload"] == b"first"
     assert [it["State"] for it in host.workers(function)] == ["busy"]
     assert [next(iter(it)) for it in stream] == ["PayloadChunk", "InvokeComplete"]
