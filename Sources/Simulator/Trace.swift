@@ -22,6 +22,7 @@ package struct Trace: Sendable {
         /// How long a worker's start takes when this is the newest invocation of its function.
         package var coldStartMicroseconds: UInt32
 
+        /// All within `Limit`.
         package init(arrival: Interval, function: Int, duration: Interval, coldStart: Interval) {
             arrivalNanoseconds = arrival.nanoseconds
             durationNanoseconds = duration.nanoseconds
