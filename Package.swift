@@ -45,6 +45,7 @@ let package = Package(
             name: "Registry", dependencies: ["Domain", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings + testable),
         .target(name: "Scheduling", dependencies: ["Domain"], swiftSettings: strict),
+        .target(name: "Simulator", dependencies: ["Domain", "Scheduling"], swiftSettings: strict + testable),
         .target(
             name: "Workers", dependencies: ["Artifacts", "Domain", "HTTP", "JSON", "Loop"], swiftSettings: settings),
         .target(
@@ -82,7 +83,7 @@ let package = Package(
         .executableTarget(
             name: "RoostCommand",
             dependencies: [
-                "Artifacts", "CCurl", "Domain", "Host", "JSON", "Manifests", "Signing",
+                "Artifacts", "CCurl", "Domain", "Host", "JSON", "Manifests", "Scheduling", "Signing", "Simulator",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings + testable),
@@ -121,6 +122,8 @@ let package = Package(
             name: "SigningTests",
             dependencies: ["Domain", "Signing", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: settings),
+        .testTarget(
+            name: "SimulatorTests", dependencies: ["Domain", "Scheduling", "Simulator"], swiftSettings: strict),
         .testTarget(
             name: "WorkersTests", dependencies: ["Domain", "Loop", "TestSupport", "Workers"], swiftSettings: settings),
     ]

@@ -1,4 +1,5 @@
 import Signing
+import Simulator
 
 /// Why a verb could not do what it was asked.
 enum CommandError: Error {
@@ -23,6 +24,8 @@ enum CommandError: Error {
     case program(name: String, reason: String, output: [UInt8])
     /// The file with the access keys.
     case keys(KeyFileError)
+    /// A file that should be a trace.
+    case trace(path: String, TraceError)
     /// Everything that could be said has been printed.
     case failed
     /// The host could not start, or ended for a reason.
@@ -32,7 +35,7 @@ enum CommandError: Error {
         switch self {
         case .usage: 2
         case .unreachable, .interrupted, .refused, .badAnswer, .functionFailed, .executionEnded, .folder, .io, .program,
-            .keys, .failed, .hostFailed:
+            .keys, .trace, .failed, .hostFailed:
             1
         }
     }
@@ -57,6 +60,7 @@ enum CommandError: Error {
             output.isEmpty
                 ? "\(name): \(reason)" : String(decoding: output, as: UTF8.self) + "\n\(name): \(reason)"
         case .keys(let error): error.description
+        case .trace(let path, let error): "\(path): \(printable(error.description))"
         case .failed: nil
         case .hostFailed(let reason): reason
         }

@@ -15,7 +15,8 @@ struct Roost: ParsableCommand {
             """,
         groupedSubcommands: [
             CommandGroup(
-                name: "The host", subcommands: [Serve.self, Keys.self, Ps.self, Audit.self, Doctor.self]),
+                name: "The host",
+                subcommands: [Serve.self, Keys.self, Ps.self, Audit.self, Doctor.self, Simulate.self]),
             CommandGroup(
                 name: "Functions",
                 subcommands: [

@@ -1,0 +1,330 @@
+package import Domain
+package import Scheduling
+
+/// Replays a trace on the production scheduler and a virtual clock.
+///
+/// The scheduler decides all; this carries its actions out as `Dispatcher` does with real workers, and tells it what
+/// they led to:
+///
+/// - `start`: ready after the cold start of the function's newest invocation, or its init fails then;
+/// - `dispatch`: finishes after the invocation's duration, or the worker crashes at a moment before that;
+/// - `stop`, and a crash: the worker has gone after `Settings.exitTime`, and counts until then;
+/// - `refuse`: the invocation is over, nobody tries it again.
+///
+/// The clock begins at the first arrival, in an empty host that knows no function; a function's pool is made when its
+/// first invocation arrives. It ends when the last worker has stopped, so what a policy keeps idle after the last
+/// invocation is paid for too. What happens at one instant happens in this order: what workers do, in the order in which
+/// it was caused; the scheduler's timer; arrivals, in the order of the trace.
+///
+/// Invariants, checked by `precondition`, because no trace can break them:
+/// 1. A dispatch goes to a free slot of a ready worker of the invocation's function.
+/// 2. Each invocation of the trace ends once: finished, failed or refused.
+package struct Simulation {
+    package struct Settings: Sendable {
+        /// Of every function.
+        package var keepAlive = FunctionSettings.KeepAlive.seconds(300)
+        /// Invocations that one worker takes at once, 1 to 64. They do not slow each other.
+        package var concurrency = 1
+        /// The host's own defaults; its memory is unlimited unless this says otherwise. `workersMax` times `concurrency`
+        /// is at most `slotsMax`.
+        package var limits = HostLimits()
+        /// The probability with which each init fails, and each invocation crashes its worker. Above 0, what draws do is
+        /// the same for the same seed.
+        package var faultRate = 0.0
+        package var seed: UInt64 = 1
+        /// From the signal, or the crash, until the worker and its memory have gone.
+        package var exitTime = Interval.milliseconds(10)
+
+        package init() {}
+
+        /// What the scheduler can sum the ages of in 64 bits over `Trace.Limit.spanDays`, in microseconds.
+        package static let slotsMax = 250_000
+    }
+
+    /// Of one function of the trace.
+    struct PoolState {
+        var isKnown = false
+        var coldStart = Interval.zero
+        /// Workers that were not told to stop and have not crashed.
+        var live = 0
+        /// Why there would be no live worker.
+        var absence = StartCause.first
+    }
+
+    struct SimulatedWorker {
+        enum State { case starting, idle, busy, ending }
+        let id: WorkerID
+        let function: Int
+        let cause: StartCause
+        var state = State.starting
+        /// When it entered its state.
+        var since: Instant
+        var readyAt = Instant.distantFuture
+        var running = 0
+    }
+
+    enum Event: Sendable {
+        /// The first number is a place in `workers`, which may be another worker's by then.
+        case ready(Int32, WorkerID)
+        case initFailed(Int32, WorkerID)
+        case finished(Int32, Slot)
+        case crashed(Int32, WorkerID)
+        case exited(Int32, WorkerID)
+    }
+
+    let trace: Trace
+    let settings: Settings
+    private let origin: Int64
+    private var random: RandomSource
+
+    private var scheduler: Scheduler
+    private var actions = ActionBuffer()
+    private var wakeAt = Instant.distantFuture
+    private var queue = EventQueue<Event>()
+    private var now = Instant.zero
+    /// Index of the next invocation of the trace to arrive.
+    private var next = 0
+
+    private var pools: [PoolState]
+    private var places: [WorkerID: Int32] = [:]
+    private var workers: [SimulatedWorker] = []
+    private var freePlaces: [Int32] = []
+    /// By place times `concurrency` plus slot: the index of the invocation that runs there, or -1.
+    private var running: [Int32] = []
+    private var memoryMegabytes = 0
+
+    private var report: SimulationReport
+    /// Of dispatched invocations, in nanoseconds, those that were not dispatched at once.
+    private var waits: [Int64] = []
+
+    /// - Parameter trace: not empty.
+    package static func run(_ trace: Trace, _ settings: Settings) -> SimulationReport {
+        var simulation = Simulation(trace, settings)
+        simulation.run()
+        return simulation.report
+    }
+
+    private init(_ trace: Trace, _ settings: Settings) {
+        precondition((1...64).contains(settings.concurrency) && (0...1).contains(settings.faultRate))
+        precondition(settings.limits.workersMax <= Settings.slotsMax / settings.concurrency)
+        precondition(!trace.invocations.isEmpty)
+        self.trace = trace
+        self.settings = settings
+        origin = trace.invocations[0].arrivalNanoseconds
+        random = RandomSource(seed: settings.seed)
+        scheduler = Scheduler(limits: settings.limits)
+        pools = Array(repeating: PoolState(), count: trace.functions.count)
+        report = SimulationReport(invocations: trace.invocations.count, functions: trace.functions.count)
+    }
+
+    // MARK: - The clock
+
+    private mutating func run() {
+        while true {
+            let event = queue.earliest ?? .distantFuture
+            let arrival = next < trace.invocations.count ? arrival(next) : .distantFuture
+            let earliest = min(event, wakeAt, arrival)
+            guard earliest < .distantFuture else { break }
+            now = max(now, earliest)  // a wake may be asked for too late
+            report.events += 1
+            if event == earliest {
+                handle(queue.popFirst()!.event)
+            } else if wakeAt == earliest {
+                wakeAt = .distantFuture
+                scheduler.tick(at: now, into: &actions)
+            } else {
+                arrive(next)
+                next += 1
+            }
+            perform()
+        }
+        precondition(workers.count == freePlaces.count, "a worker never ends")
+        precondition(
+            report.finished + report.failed + report.refused.total == report.invocations, "an invocation is lost")
+        report.waits = WaitTimes(waits: &waits, count: report.finished + report.failed)
+    }
+
+    private func arrival(_ index: Int) -> Instant {
+        Instant(nanoseconds: trace.invocations[index].arrivalNanoseconds - origin)
+    }
+
+    /// Invocations are numbered from 1.
+    private func index(of invocation: InvocationID) -> Int { Int(invocation.value) - 1 }
+
+    private mutating func arrive(_ index: Int) {
+        let invocation = trace.invocations[index]
+        let function = Int(invocation.function)
+        let pool = PoolID(invocation.function)
+        pools[function].coldStart = Interval(nanoseconds: Int64(invocation.coldStartMicroseconds) * 1000)
+        if !pools[function].isKnown {
+            pools[function].isKnown = true
+            scheduler.addPool(
+                pool,
+                settings: PoolSettings(
+                    function: Function.ID(Int64(function) + 1), workerConcurrency: settings.concurrency,
+                    keepAlive: settings.keepAlive, memoryMegabytes: trace.functions[function].memoryMegabytes),
+                at: now, into: &actions)
+        }
+        scheduler.invocationArrived(
+            InvocationID(UInt64(index) + 1), pool: pool, waitMax: settings.limits.queueWaitMax, at: now,
+            into: &actions)
+    }
+
+    // MARK: - What workers do
+
+    private mutating func handle(_ event: Event) {
+        switch event {
+        case .ready(let place, let id):
+            // A starting worker may have been told to stop.
+            guard workers[Int(place)].id == id, workers[Int(place)].state == .starting else { return }
+            enter(.idle, Int(place))
+            workers[Int(place)].readyAt = now
+            scheduler.workerReady(id, at: now, into: &actions)
+        case .initFailed(let place, let id):
+            guard workers[Int(place)].id == id, workers[Int(place)].state == .starting else { return }
+            report.initFailures += 1
+            lose(Int(place), .crashed)
+            forget(Int(place))
+            scheduler.workerExited(id, reason: .initFailed, at: now, into: &actions)
+        case .finished(let place, let slot):
+            let worker = Int(place)
+            // After a crash nothing finishes any more.
+            guard workers[worker].id == slot.worker, workers[worker].state == .busy else { return }
+            running[worker * settings.concurrency + Int(slot.index)] = -1
+            workers[worker].running -= 1
+            if workers[worker].running == 0 { enter(.idle, worker) }
+            report.finished += 1
+            report.spanSeconds = now.seconds
+            scheduler.invocationFinished(slot, at: now, into: &actions)
+        case .crashed(let place, let id):
+            guard workers[Int(place)].id == id, workers[Int(place)].state == .busy else { return }
+            report.crashes += 1
+            lose(Int(place), .crashed)
+            queue.add(.exited(place, id), at: now + settings.exitTime)
+            scheduler.workerStopping(id, at: now, into: &actions)
+        case .exited(let place, let id):
+            let slots = Int(place) * settings.concurrency..<(Int(place) + 1) * settings.concurrency
+            for slot in slots where running[slot] >= 0 {
+                running[slot] = -1
+                report.failed += 1
+                report.spanSeconds = now.seconds
+            }
+            forget(Int(place))
+            scheduler.workerExited(id, reason: .stopped, at: now, into: &actions)
+        }
+    }
+
+    private mutating func enter(_ state: SimulatedWorker.State, _ worker: Int) {
+        let old = workers[worker]
+        let seconds = (now - old.since).seconds
+        let gigabytes = Double(trace.functions[old.function].memoryMegabytes) / 1024
+        switch old.state {
+        case .starting: report.starting.add(seconds, gigabytes: gigabytes)
+        case .idle: report.idle.add(seconds, gigabytes: gigabytes)
+        case .busy: report.busy.add(seconds, gigabytes: gigabytes)
+        case .ending: break
+        }
+        workers[worker].state = state
+        workers[worker].since = now
+    }
+
+    /// From now on it is no reason not to start another.
+    private mutating func lose(_ worker: Int, _ cause: StartCause) {
+        enter(.ending, worker)
+        pools[workers[worker].function].live -= 1
+        pools[workers[worker].function].absence = cause
+    }
+
+    private mutating func forget(_ worker: Int) {
+        memoryMegabytes -= trace.functions[workers[worker].function].memoryMegabytes
+        places[workers[worker].id] = nil
+        freePlaces.append(Int32(worker))
+    }
+
+    // MARK: - What the scheduler asks for
+
+    /// No action leads to another event at once, so the list does not grow meanwhile.
+    private mutating func perform() {
+        for index in actions.actions.indices {
+            switch actions.actions[index] {
+            case .start(let worker, let pool): start(worker, Int(pool.value))
+            case .dispatch(let batch, let slot):
+                for invocation in actions[batch] { dispatch(self.index(of: invocation), slot) }
+            case .stop(let worker, let reason): stop(worker, reason)
+            case .refuse(_, let refusal):
+                report.refused.count(refusal)
+                report.spanSeconds = now.seconds
+            case .wake(let instant): wakeAt = instant
+            case .poolDrained, .allStopped: preconditionFailure("nothing is drained")
+            }
+        }
+        actions.removeAll()
+    }
+
+    private mutating func start(_ id: WorkerID, _ function: Int) {
+        let cause = pools[function].live > 0 ? StartCause.scaleUp : pools[function].absence
+        pools[function].live += 1
+        let worker = SimulatedWorker(id: id, function: function, cause: cause, since: now)
+        let place: Int32
+        if let free = freePlaces.popLast() {
+            place = free
+            workers[Int(place)] = worker
+        } else {
+            place = Int32(workers.count)
+            workers.append(worker)
+            running.append(contentsOf: repeatElement(-1, count: settings.concurrency))
+        }
+        places[id] = place
+        report.starts[cause] += 1
+        memoryMegabytes += trace.functions[function].memoryMegabytes
+        report.memoryMegabytesPeak = max(report.memoryMegabytesPeak, memoryMegabytes)
+        report.workersPeak = max(report.workersPeak, places.count)
+        let fails = settings.faultRate > 0 && random.uniform() < settings.faultRate
+        queue.add(fails ? .initFailed(place, id) : .ready(place, id), at: now + pools[function].coldStart)
+    }
+
+    private mutating func dispatch(_ index: Int, _ slot: Slot) {
+        let invocation = trace.invocations[index]
+        guard let place = places[slot.worker] else { preconditionFailure("a dispatch to a worker that is gone") }
+        let worker = Int(place)
+        let running = worker * settings.concurrency + Int(slot.index)
+        precondition(
+            workers[worker].function == Int(invocation.function) && self.running[running] < 0
+                && (workers[worker].state == .idle || workers[worker].state == .busy), "a dispatch to no free slot")
+        self.running[running] = Int32(index)
+        workers[worker].running += 1
+        if workers[worker].state == .idle { enter(.busy, worker) }
+        let arrival = arrival(index)
+        if arrival < workers[worker].readyAt { report.coldStarts[workers[worker].cause] += 1 }
+        if now > arrival { waits.append((now - arrival).nanoseconds) }
+        let duration = Interval(nanoseconds: invocation.durationNanoseconds)
+        if settings.faultRate > 0, random.uniform() < settings.faultRate {
+            let part = Double(duration.nanoseconds) * random.uniform()
+            queue.add(.crashed(place, slot.worker), at: now + Interval(nanoseconds: Int64(part)))
+        } else {
+            queue.add(.finished(place, slot), at: now + duration)
+        }
+    }
+
+    private mutating func stop(_ id: WorkerID, _ reason: StopReason) {
+        guard let place = places[id] else { preconditionFailure("a stop of a worker that is gone") }
+        switch reason {
+        case .keepAlivePassed:
+            lose(Int(place), .keepAlivePassed)
+        case .evicted:
+            report.evictions += 1
+            lose(Int(place), .evicted)
+        case .yielded:
+            report.yields += 1
+            lose(Int(place), .yielded)
+        case .reservedConcurrencyLowered, .poolDrained, .shutdown:
+            preconditionFailure("a stop for a change that no trace has")
+        }
+        queue.add(.exited(place, id), at: now + settings.exitTime)
+    }
+}
+
+extension Instant {
+    /// Since the simulation's first arrival.
+    fileprivate var seconds: Double { Double(nanoseconds) / 1e9 }
+}
