@@ -25,8 +25,8 @@ extension LambdaAPI {
         case .managing:
             let function = try Self.function(of: operation)
             try key.require([.manage], function, operation.name.rawValue)
-            // The code of a training function makes the versions of the one that it trains.
-            if operation.name == .updateFunctionCode,
+            // The code and the handler of a training function make the versions of the one that it trains.
+            if operation.name == .updateFunctionCode || operation.name == .updateFunctionConfiguration,
                 let trained = management.catalog.entries[function]?.function.latest.configuration.settings.trains
             {
                 try key.require([.manage], trained, operation.name.rawValue)

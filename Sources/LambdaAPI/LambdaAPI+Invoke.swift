@@ -74,7 +74,8 @@ extension LambdaAPI {
         return InvokePlan(
             kind: kind, form: form, route: route, qualifier: reference.qualifier,
             wantsLogTail: wantsLogTail && kind != .event,
-            clientContext: clientContext, executionName: executionName, traceID: Self.traceID(header) ?? UniqueID.trace(at: EventLoop.wallClock),
+            clientContext: clientContext, executionName: executionName,
+            traceID: Self.traceID(header) ?? UniqueID.trace(at: EventLoop.wallClock),
             bodyBytesMax: bodyBytesMax(kind, form),
             lateRefusal: lateRefusal)
     }

@@ -204,7 +204,7 @@ def test_a_stream_that_was_passed_on_in_part_cannot_begin_again(lambda_client, f
     assert ("FunctionError" in response) == (path == "/error")
 
 
-def test_a_buffered_invocation_collects(lambda_client, function):
+def test_a_buffered_invocation_collects(host, lambda_client, function):
     response = lambda_client.invoke(FunctionName=function, Payload=json.dumps({"items": ["a", 0.01, "b"]}))
     assert response["Payload"].read() == b"ab" and "FunctionError" not in response
     response = lambda_client.invoke(FunctionName=function, Payload=json.dumps({"items": ["a"], "fails": True}))
@@ -214,6 +214,8 @@ def test_a_buffered_invocation_collects(lambda_client, function):
     before = worker(lambda_client, function)
     response = lambda_client.invoke(FunctionName=function, Payload=json.dumps({"items": [[200, 65536]]}))
     assert json.loads(response["Payload"].read())["errorType"] == "Function.ResponseSizeTooLarge"
+    # The client has its answer before the worker has sent the rest.
+    wait_until(lambda: all(it["State"] != "busy" for it in host.workers(function)), "the worker is free")
     assert worker(lambda_client, function) == before
 
 
