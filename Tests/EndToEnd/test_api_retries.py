@@ -271,6 +271,18 @@ def test_a_caller_who_leaves_does_not_end_the_call_that_the_next_try_waits_for(h
     assert calls(host, "left") == 1
 
 
+def test_tries_that_were_given_up_take_no_place(host, counted):
+    """A client whose patience is short tries a long call more often than tries may wait at a time."""
+    identifier, body = str(uuid.uuid4()), b'{"key": "impatient", "seconds": 1.5}'
+    request = post(path_of("Invoke", FunctionName="counted"), body, tries_of(identifier))
+    for _ in range(40):
+        with host.raw() as raw:
+            raw.send(request)
+            wait_until(lambda: calls(host, "impatient"), "the call")
+    assert call(host, body, identifier).json[0] == "impatient"
+    assert calls(host, "impatient") == 1
+
+
 def test_a_refusal_is_no_answer_to_the_next_try(host, counted, lambda_client):
     """A client that was throttled tries again to be served, with the same identifier."""
     identifier = str(uuid.uuid4())
@@ -327,3 +339,44 @@ def test_what_is_remembered_has_a_limit(make_host):
     identifier = str(uuid.uuid4())
     first, again = (host.request("POST", path, body, tries_of(identifier)) for _ in range(2))
     assert first.headers["x-amzn-RequestId"] == again.headers["x-amzn-RequestId"]
+
+
+def test_clients_that_wait_for_an_execution_hold_no_event(make_host):
+    """Fifty tries by name of one long call with a large event, whose clients have all gone."""
+    host = make_host()
+    client = host.client()
+    client.create_function(FunctionName="long", Role=ROLE, Runtime="python3", Timeout=60, Handler="function.handler",
+                           Code={"ZipFile": make_zip({"function.py": COUNTED})})
+    body = json.dumps({"key": "waited", "seconds": 3, "pad": "x" * 1_000_000}).encode()
+    request = post(path_of("Invoke", FunctionName="long"), body, {"X-Amz-Durable-Execution-Name": "one"})
+    before = resident(host)
+    for _ in range(50):
+        with host.raw() as raw:
+            raw.send(request)
+    wait_until(lambda: [it["State"] for it in host.workers("long")] == ["busy"], "it runs")
+    time.sleep(1)
+    assert resident(host) - before < 35
+
+
+# MARK: the end of the host
+
+def test_who_waits_for_an_execution_that_goes_on_later_is_told(make_host):
+    """A host that ends does not wait for a retry in a minute, nor hang up without a word."""
+    host = make_host()
+    host.client().create_function(
+        FunctionName="failing", Role=ROLE, Runtime="python3", Handler="function.handler",
+        Code={"ZipFile": make_zip({"function.py": COUNTED})})
+    body = b'{"key": "fails", "fail": true}'
+    with host.raw(seconds=30) as raw:
+        raw.send(post(path_of("Invoke", FunctionName="failing"), body, {"X-Amz-Durable-Execution-Name": "n"}))
+        [execution] = wait_until(
+            lambda: [it for it in host.request("GET", "/roost/v1/executions").json["Executions"] if it["Attempt"] == 1],
+            "an attempt")
+        wait_until(lambda: host.request("GET", f"/roost/v1/executions/{execution['Id']}").json["Status"] == "QUEUED",
+                   "the retry")
+        host.process.terminate()
+        answer = raw.answer("POST")
+        assert answer.status == 503 and answer.error == "ServiceException" and "goes on" in answer.message
+    begin = time.monotonic()
+    host.stop()
+    assert time.monotonic() - begin < 5

@@ -751,6 +751,31 @@ def test_what_was_signed_is_what_is_run(guarded, echo):
     assert answers(upload, b"abd")[0].error == "DigestMismatch"
 
 
+def test_a_try_of_a_call_is_its_callers_own(guarded, admin, make_key):
+    """The identifier of a call is not signed: whoever has seen it can send it."""
+    create_function(admin, "drawing", "import os\ndef handler(event, context):\n    return os.urandom(8).hex()\n")
+    path, body, identifier = f"{FUNCTIONS}/drawing/invocations", b'{"a":1}', "amz-sdk-invocation-id: seen\r\n"
+
+    def call(key):
+        with guarded.raw() as connection:
+            head = signed_head(guarded, key, "POST", path, body, more=identifier + "Content-Length: 7\r\n")
+            connection.send(head.encode() + b"\r\n" + body)
+            return connection.answer()
+
+    first, other = make_key("--function", "drawing"), make_key("--function", "drawing")
+    drawn = call(first).json
+    assert call(first).json == drawn and call(other).json != drawn
+    stranger = make_key("--function", "echo")
+    assert call(stranger).error == "AccessDeniedException"
+    assert call({**first, "SecretAccessKey": "x" * 40}).error == "InvalidSignatureException"
+    keys(guarded.data, "rm", first["AccessKeyId"])
+    wait_until(lambda: not is_known(guarded, first), "the host has forgotten the key", 5)
+    assert call(first).error == "UnrecognizedClientException"
+    # Not even what is remembered outlives the function.
+    admin.delete_function(FunctionName="drawing")
+    assert call(other).error == "ResourceNotFoundException"
+
+
 def test_a_body_that_is_too_long_tells_nothing_to_a_wrong_secret(guarded, echo):
     wrong = {**guarded.admin, "SecretAccessKey": "x" * 40}
     for size, kind in [(2 << 20, "Event"), (8 << 20, "RequestResponse")]:
