@@ -394,6 +394,9 @@ package final class Dispatcher {
     private func ended(_ invocation: Invocation, _ ending: Invocation.Ending) {
         guard let slot = invocation.slot, let live = workers[slot.worker] else { return }
         live.running[Int(slot.index)] = nil
+        if invocation.wantsLogTail || invocation.execution != nil || invocation.initialization != nil {
+            invocation.peakMegabytes = live.worker?.peakMegabytes
+        }
         let outcome = invocation.outcome(ending, at: loop.now)
         if case .answered = ending, pools.entries[live.pool]?.training != nil {
             // Its files may change while its worker lives: the outcome waits for the worker's end.

@@ -98,6 +98,7 @@ extension Invocation {
         var text = "REPORT RequestId: \(requestID)\tDuration: \(Self.twoDecimals(run)) ms"
         text +=
             "\tBilled Duration: \(Int(run.rounded(.up))) ms\tMemory Size: \(version.configuration.memoryMegabytes) MB"
+        if let peakMegabytes { text += "\tMax Memory Used: \(peakMegabytes) MB" }
         text += "\tQueue Duration: \(Self.twoDecimals(timing.queue.milliseconds)) ms\t"
         if let initialization = timing.initialization {
             text += "Init Duration: \(Self.twoDecimals(initialization.milliseconds)) ms\t"

@@ -32,6 +32,8 @@ final class Invocation: AnswerSink {
     let arrivedAt: Instant
     var dispatchedAt: Instant?
     var initialization: Interval?
+    /// What its worker has had at the most so far, when that is going to be told.
+    var peakMegabytes: Int?
 
     private(set) var logTail = LogTail()
     private var head: AnswerHead?

@@ -57,14 +57,24 @@ package struct ProcessDescriptor {
 
     /// Its number on this machine, from the kernel's memory; `nil` once it is gone.
     package var processIdentifier: Int? {
-        let file = open("/proc/self/fdinfo/\(descriptor)", O_RDONLY | O_CLOEXEC)
+        Self.number("Pid:", in: "/proc/self/fdinfo/\(descriptor)").flatMap { $0 > 0 ? $0 : nil }
+    }
+
+    /// The most memory that it has had resident, in MB, rounded up; `nil` once it is gone.
+    package var peakMegabytes: Int? {
+        processIdentifier.flatMap { Self.number("VmHWM:", in: "/proc/\($0)/status") }.map { ($0 + 1023) / 1024 }
+    }
+
+    /// The number behind a label in a file of the kernel's.
+    private static func number(_ label: String, in path: String) -> Int? {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
         defer { Descriptor.close(file) }
-        var bytes = [UInt8](repeating: 0, count: 512)
+        var bytes = [UInt8](repeating: 0, count: 2048)
         let count = read(file, &bytes, bytes.count)
         let lines = String(decoding: bytes[..<max(0, count)], as: UTF8.self).split(separator: "\n")
-        let line = lines.first { $0.hasPrefix("Pid:") }
-        return line.flatMap { Int($0.dropFirst(4).drop { $0 == "\t" || $0 == " " }) }.flatMap { $0 > 0 ? $0 : nil }
+        guard let line = lines.first(where: { $0.hasPrefix(label) }) else { return nil }
+        return Int(line.dropFirst(label.utf8.count).drop { $0 == "\t" || $0 == " " }.prefix { $0.isNumber })
     }
 
     package func close() { Descriptor.close(descriptor) }

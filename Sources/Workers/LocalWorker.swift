@@ -411,4 +411,6 @@ final class LocalWorker: Worker {
 
     /// The worker's own, not the sandbox's around it.
     var processIdentifier: Int? { worker?.processIdentifier ?? process?.processIdentifier }
+
+    var peakMegabytes: Int? { worker?.peakMegabytes }
 }

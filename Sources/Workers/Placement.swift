@@ -76,6 +76,8 @@ package protocol Worker: AnyObject {
     func kill(_ failure: WorkerFailure)
     /// For people: what the machine calls it, such as a process id; `nil` before it has one.
     var processIdentifier: Int? { get }
+    /// The most memory it has had so far, in MB, rounded up; `nil` when that cannot be told (any more).
+    var peakMegabytes: Int? { get }
 }
 
 /// What a worker gets, and where its answer goes.

@@ -448,6 +448,8 @@ def test_the_log_tail_has_the_lines_of_the_invocation_and_its_report(lambda_clie
     fields = dict(field.split(": ") for field in report.rstrip("\t").split("\t"))
     assert fields["REPORT RequestId"] == request_id
     assert fields["Memory Size"] == "128 MB"
+    # Python itself takes some.
+    assert 5 <= int(fields["Max Memory Used"].removesuffix(" MB")) < 500
     assert float(fields["Duration"].removesuffix(" ms")) <= int(fields["Billed Duration"].removesuffix(" ms"))
     assert fields["Init Duration"].endswith(" ms")
     # The second is warm, and has no line of the first.
