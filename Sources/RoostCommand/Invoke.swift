@@ -23,7 +23,7 @@ struct Invoke: ParsableCommand {
 
     @Option(
         name: .customLong("name"),
-        help: "The execution's name, with --async. The same name twice is the same execution.")
+        help: "Make an execution of this name, or wait for the one that there is. The same name twice is the same one.")
     var executionName: String?
 
     @Flag(help: "Print the answer while the function yields it.")
@@ -35,7 +35,7 @@ struct Invoke: ParsableCommand {
     @OptionGroup var client: ClientOptions
 
     func validate() throws {
-        if executionName != nil, !isAsync { throw ValidationError("--name needs --async") }
+        if stream, executionName != nil { throw ValidationError("--stream and --name exclude each other") }
         if stream, isAsync { throw ValidationError("--stream and --async exclude each other") }
     }
 
@@ -54,7 +54,7 @@ struct Invoke: ParsableCommand {
         var errorBody: [UInt8] = []
         let response = try host.send(
             "POST", .lambda(reference.name, "invocations", query: [("Qualifier", reference.qualifier)]),
-            body: .bytes(body)
+            headers: try executionName.map(HostClient.nameHeader) ?? [], body: .bytes(body)
         ) { piece in
             Terminal.write(piece, to: 1)
             lastByte = piece.last ?? lastByte
@@ -112,13 +112,17 @@ extension HostClient {
         }
     }
 
+    static func nameHeader(_ name: String) throws(CommandError) -> [(String, String)] {
+        guard ExecutionName(name) != nil else {
+            throw .usage("'\(name)' is no name for an execution: 1 to 64 letters, digits, '-' and '_'")
+        }
+        return [("X-Amz-Durable-Execution-Name", name)]
+    }
+
     /// Starts an asynchronous invocation and returns the ARN of its execution.
     func start(_ reference: FunctionReference, payload: [UInt8], name: String?) throws(CommandError) -> String {
         var headers = [("X-Amz-Invocation-Type", "Event")]
-        if let name, ExecutionName(name) == nil {
-            throw .usage("'\(name)' is no name for an execution: 1 to 64 letters, digits, '-' and '_'")
-        }
-        if let name { headers.append(("X-Amz-Durable-Execution-Name", name)) }
+        if let name { headers += try HostClient.nameHeader(name) }
         let path = RequestPath.lambda(reference.name, "invocations", query: [("Qualifier", reference.qualifier)])
         let response = try send("POST", path, headers: headers, body: .bytes(payload))
         guard let arn = response["x-amz-durable-execution-arn"] else {

@@ -158,7 +158,9 @@ def test_invoke_of_what_cannot_be(host, tmp_path):
     failed(host.roost("invoke", "echo", "-d", f"@{tmp_path}/nothing", check=2), "nothing")
     failed(host.roost("invoke", check=2), "function")
     failed(host.roost("invoke", "echo:", check=2))
-    failed(host.roost("invoke", "echo", "--name", "x", check=2), "--async")
+    failed(host.roost("invoke", "echo", "--stream", "--name", "x", check=2), "--stream")
+    failed(host.roost("invoke", "echo", "--stream", "--async", check=2), "--stream")
+    failed(host.roost("invoke", "echo", "--name", "a/b", check=2), "a/b")
 
 
 def test_async_prints_the_execution_and_it_can_be_looked_at(host):
@@ -482,3 +484,11 @@ def test_serve_ends_in_order_on_both_signals(tmp_path, number):
     host.process.send_signal(number)
     assert host.process.wait(20) == 0
     host.process.stdout.close()
+
+
+def test_who_asks_again_by_the_same_name_has_the_same_answer(host):
+    for _ in range(2):
+        assert host.roost("invoke", "echo", "-d", "[6]", "--name", "waited", check=0).stdout == "[6]"
+    listed = answer(host.roost("executions", "ls", "--json", check=0))["Executions"]
+    assert len([execution for execution in listed if execution["Name"] == "waited"]) == 1
+    failed(host.roost("invoke", "echo", "-d", "[5]", "--name", "waited", check=1), "409")

@@ -269,7 +269,8 @@ def test_a_reader_that_stops_makes_the_worker_stop(host, lambda_client, function
 def test_a_client_that_leaves_frees_the_worker(host, lambda_client, function):
     before = worker(lambda_client, function)
     # One that is blocked in a write, and one that is not.
-    for event in ({"items": [[1_000_000, 65536]]}, {"items": ["a", *[0.1, "b"] * 1000]}):
+    cases = [{"items": [[1_000_000, 65536]]}, {"items": ["a", *[0.1, "b"] * 1000]}]
+    for event in cases if function.endswith("python3") else cases[:1]:
         since = len(log(host, function))
         connection = start(host, function, event)
         assert connection.file.read(1) == b"H"
