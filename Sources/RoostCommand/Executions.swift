@@ -80,72 +80,38 @@ struct Executions: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Stop an execution; a training that runs writes a checkpoint first.")
 
-        @Argument(help: "The execution's id or ARN.")
-        var execution: String
+        @OptionGroup var target: ExecutionTarget
 
-        @OptionGroup var client: ClientOptions
-
-        func run() throws {
-            let id = executionID(execution)
-            let answer = try client.host().json("POST", .roost("executions", id, "stop"), [:])
-            if client.json { Terminal.print(answer) } else { Terminal.print("stopping \(id)") }
-        }
+        func run() throws { try target.send("POST", "stop", [:], doing: "stopping") }
     }
 
     struct Pause: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Pause an execution; a training that runs writes a checkpoint first.")
 
-        @Argument(help: "The execution's id or ARN.")
-        var execution: String
+        @OptionGroup var target: ExecutionTarget
+        @OptionGroup var reason: ExecutionReason
 
-        @Option(help: "Why, for its history.")
-        var reason: String?
-
-        @OptionGroup var client: ClientOptions
-
-        func run() throws {
-            let id = executionID(execution)
-            let body: JSONObject = reason.map { ["Reason": .string($0)] } ?? [:]
-            let answer = try client.host().json("POST", .roost("executions", id, "pause"), .object(body))
-            if client.json { Terminal.print(answer) } else { Terminal.print("pausing \(id)") }
-        }
+        func run() throws { try target.send("POST", "pause", reason.body, doing: "pausing") }
     }
 
     struct Resume: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Let a paused execution go on, a training from its last checkpoint.")
 
-        @Argument(help: "The execution's id or ARN.")
-        var execution: String
+        @OptionGroup var target: ExecutionTarget
+        @OptionGroup var reason: ExecutionReason
 
-        @Option(help: "Why, for its history.")
-        var reason: String?
-
-        @OptionGroup var client: ClientOptions
-
-        func run() throws {
-            let id = executionID(execution)
-            let body: JSONObject = reason.map { ["Reason": .string($0)] } ?? [:]
-            let answer = try client.host().json("POST", .roost("executions", id, "resume"), .object(body))
-            if client.json { Terminal.print(answer) } else { Terminal.print("resumed \(id)") }
-        }
+        func run() throws { try target.send("POST", "resume", reason.body, doing: "resumed") }
     }
 
     struct Remove: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "rm", abstract: "Delete an execution that has ended, with its history.")
 
-        @Argument(help: "The execution's id or ARN.")
-        var execution: String
+        @OptionGroup var target: ExecutionTarget
 
-        @OptionGroup var client: ClientOptions
-
-        func run() throws {
-            let id = executionID(execution)
-            let answer = try client.host().json("DELETE", .roost("executions", id))
-            if client.json { Terminal.print(answer) } else { Terminal.print("removed \(id)") }
-        }
+        func run() throws { try target.send("DELETE", nil, nil, doing: "removed") }
     }
 
     struct Logs: ParsableCommand {
@@ -187,6 +153,30 @@ struct Executions: ParsableCommand {
             }
         }
     }
+}
+
+/// What the verbs take that change one execution.
+struct ExecutionTarget: ParsableArguments {
+    @Argument(help: "The execution's id or ARN.")
+    var execution: String
+
+    @OptionGroup var client: ClientOptions
+
+    /// - Parameter verb: the last part of the path; nil for the execution itself.
+    /// - Parameter doing: what is said of it to people.
+    func send(_ method: String, _ verb: String?, _ body: JSONValue?, doing: String) throws {
+        let id = executionID(execution)
+        let path = verb.map { RequestPath.roost("executions", id, $0) } ?? .roost("executions", id)
+        let answer = try client.host().json(method, path, body)
+        if client.json { Terminal.print(answer) } else { Terminal.print("\(doing) \(id)") }
+    }
+}
+
+struct ExecutionReason: ParsableArguments {
+    @Option(help: "Why, for its history.")
+    var reason: String?
+
+    var body: JSONValue { reason.map { ["Reason": .string($0)] } ?? [:] }
 }
 
 /// A member of an answer as a cell of a table; `-` when it is not there.
