@@ -327,7 +327,7 @@ package final class Dispatcher {
 
     private func perform(_ action: Action) {
         switch action {
-        case .start(let worker, let pool): start(worker, pool)
+        case .start(let worker, let pool, _): start(worker, pool)
         case .dispatch(let batch, let slot):
             for invocation in actions[batch] { dispatch(invocation, to: slot) }
         case .stop(let worker, _):

@@ -10,10 +10,10 @@ struct SimulationView {
     let readSeconds: Double
     let simulateSeconds: Double
 
-    private static let causes: [(cause: StartCause, key: String, text: String)] = [
-        (.first, "First", "first"), (.scaleUp, "ScaleUp", "scale-up"),
-        (.keepAlivePassed, "KeepAlivePassed", "keep-alive passed"), (.evicted, "Evicted", "evicted"),
-        (.yielded, "Yielded", "gave way"), (.crashed, "Crashed", "crashed or failed to start"),
+    private static let causes: [(cause: StartCause, key: String)] = [
+        (.first, "First"), (.scaleUp, "ScaleUp"), (.keepAlivePassed, "KeepAlivePassed"), (.evicted, "Evicted"),
+        (.yielded, "Yielded"), (.redeploy, "Redeploy"), (.crashed, "Crashed"), (.provisioned, "Provisioned"),
+        (.prewarmed, "Prewarmed"),
     ]
 
     private var refusals: [(key: String, text: String, count: Int)] {
@@ -133,7 +133,7 @@ struct SimulationView {
 
     /// `1.20 %: first 3, scale-up 4`, without causes that did not occur.
     private static func joined(_ head: String?, _ counts: CauseCounts) -> String {
-        let list = causes.filter { counts[$0.cause] > 0 }.map { "\($0.text) \(counts[$0.cause])" }
+        let list = causes.filter { counts[$0.cause] > 0 }.map { "\($0.cause.rawValue) \(counts[$0.cause])" }
         return [head, list.isEmpty ? nil : list.joined(separator: ", ")].compactMap { $0 }.joined(separator: ": ")
     }
 }

@@ -3,7 +3,7 @@ package import Domain
 /// What the caller must do. Actions are carried out in order; their effects come back as events.
 package enum Action: Equatable, Sendable {
     /// Start a worker. It ends, whatever happens, with `workerExited`.
-    case start(WorkerID, PoolID)
+    case start(WorkerID, PoolID, StartCause)
     /// Hand these invocations to a free slot of a ready worker. Ends with `invocationFinished` or `workerExited`.
     case dispatch(Batch, to: Slot)
     /// Stop a worker on which nothing runs; it may still be starting.
@@ -33,6 +33,8 @@ package enum StopReason: Hashable, Sendable {
     case keepAlivePassed
     /// Its memory or its place is needed by this pool.
     case evicted(for: PoolID)
+    /// The memory budget was lowered, or workers have grown beyond it.
+    case overBudget
     /// It was busy for longer than its share while this pool had no worker at all.
     case yielded(to: PoolID)
     /// The function's reserved concurrency was lowered.

@@ -38,7 +38,13 @@ extension Scheduler {
     /// Which idle worker makes room for a start of this pool. Least recently used for now; trainings make room for
     /// everyone, and find room only among themselves.
     func victim(for pool: Int) -> Int? {
-        let inference = pools[pool].settings.isTraining ? IndexList.end : idleWorkers.last
+        guard pools[pool].settings.isTraining else { return nextVictim }
+        return idleTrainingWorkers.isEmpty ? nil : idleTrainingWorkers.last
+    }
+
+    /// Which idle worker is evicted first when any will do.
+    var nextVictim: Int? {
+        let inference = idleWorkers.last
         let trained = idleTrainingWorkers.last
         if inference == IndexList.end { return trained == IndexList.end ? nil : trained }
         if trained == IndexList.end { return inference }
@@ -70,10 +76,10 @@ extension Scheduler {
         pools[pool].idle.prepend(worker, &idleLinks)
         if pools[pool].settings.isTraining {
             idleTrainingWorkers.prepend(worker, &idleWorkerLinks)
-            idleTraining += resources(pool)
+            idleTraining += workers[worker].resources
         } else {
             idleWorkers.prepend(worker, &idleWorkerLinks)
-            idleInference += resources(pool)
+            idleInference += workers[worker].resources
         }
     }
 
@@ -83,14 +89,10 @@ extension Scheduler {
         pools[pool].idle.remove(worker, &idleLinks)
         if pools[pool].settings.isTraining {
             idleTrainingWorkers.remove(worker, &idleWorkerLinks)
-            idleTraining -= resources(pool)
+            idleTraining -= workers[worker].resources
         } else {
             idleWorkers.remove(worker, &idleWorkerLinks)
-            idleInference -= resources(pool)
+            idleInference -= workers[worker].resources
         }
-    }
-
-    func resources(_ pool: Int) -> Resources {
-        Resources(workers: 1, memoryMegabytes: pools[pool].settings.memoryMegabytes)
     }
 }

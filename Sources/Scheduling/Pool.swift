@@ -38,6 +38,15 @@ struct Pool: Sendable {
     /// Workers that take invocations.
     var ready = 0
 
+    /// Workers that are starting, ready or draining.
+    var live = 0
+    /// Why it has none, once it had one.
+    var absence = StartCause.first
+    var hadWorker = false
+
+    /// Moves with each measurement of one of its workers; `nil` before the first.
+    var measuredMegabytes: Int?
+
     /// Invocations on workers that are ready or draining.
     var running = 0
     /// Sum over `running` of the microseconds at which each was dispatched: gives the sum of their ages at any time.
@@ -91,6 +100,8 @@ struct FunctionGroup: Sendable {
     let id: Function.ID
     var reservedConcurrency: Int?
     var pools: [Int] = []
+    /// Any of its pools, also of those that are gone.
+    var hadWorker = false
     /// Slots of all workers until their exit.
     var slots = 0
     /// Of `slots`, those of workers that were told to stop.

@@ -16,8 +16,8 @@ struct Resources: Equatable, Sendable {
     static func += (left: inout Resources, right: Resources) { left = left + right }
     static func -= (left: inout Resources, right: Resources) { left = left - right }
 
-    func fits(_ limits: HostLimits) -> Bool {
-        workers <= limits.workersMax && memoryMegabytes <= limits.memoryMegabytesMax
+    func fits(_ budget: Resources) -> Bool {
+        workers <= budget.workers && memoryMegabytes <= budget.memoryMegabytes
     }
 }
 

@@ -45,6 +45,11 @@ package struct WorkerStatus: Equatable, Sendable {
     /// When it entered this state.
     package let since: Instant
     package let startedAt: Instant
+    package let cause: StartCause
+    /// What it counts for.
+    package let memoryMegabytes: Int
+    /// Whether that was measured; else it is what was declared, or what others of its pool took.
+    package let isMeasured: Bool
     /// Kept because its pool is provisioned.
     package let isKept: Bool
 }
@@ -54,6 +59,8 @@ package struct HostStatus: Equatable, Sendable {
     /// Until their exit, with what they take.
     package let workers: Int
     package let memoryMegabytes: Int
+    /// What that may be now.
+    package let memoryMegabytesMax: Int
     package let startsInFlight: Int
     package let queued: Int
     package let poolsWaitingForStart: Int
@@ -63,7 +70,8 @@ package struct HostStatus: Equatable, Sendable {
 extension Scheduler {
     package var host: HostStatus {
         HostStatus(
-            workers: used.workers, memoryMegabytes: used.memoryMegabytes, startsInFlight: startsInFlight,
+            workers: used.workers, memoryMegabytes: used.memoryMegabytes,
+            memoryMegabytesMax: budget.memoryMegabytes, startsInFlight: startsInFlight,
             queued: queued.count, poolsWaitingForStart: startLine.count + trainingStartLine.count)
     }
 
@@ -114,6 +122,7 @@ extension Scheduler {
             }
         return WorkerStatus(
             id: worker.id, pool: pools[worker.pool].id, state: state, since: worker.since, startedAt: worker.startedAt,
+            cause: worker.cause, memoryMegabytes: worker.memoryMegabytes, isMeasured: worker.isMeasured,
             isKept: worker.isKept)
     }
 

@@ -31,11 +31,11 @@ extension Scheduler {
                 check(workerIndices[worker.id] == index, "\(workerName): not found by its id")
                 check(worker.running <= slots, "2: \(workerName): more runs than it has slots")
                 workersTotal += 1
-                total += resources(worker.pool)
+                total += worker.resources
                 function.slots += slots
                 function.running += worker.running
                 if pool.settings.isTraining {
-                    trainingTotal += resources(worker.pool)
+                    trainingTotal += worker.resources
                     trainingSlots += slots
                     trainingRunning += worker.running
                 }
@@ -46,7 +46,7 @@ extension Scheduler {
                 case .ready: ready += 1
                 case .draining: check(worker.busy != 0, "\(workerName): draining, and nothing runs on it")
                 case .stopping:
-                    stoppingTotal += resources(worker.pool)
+                    stoppingTotal += worker.resources
                     function.stopping += slots
                     if pool.settings.isTraining { trainingStopping += slots }
                 }
@@ -72,9 +72,9 @@ extension Scheduler {
                 if isIdle {
                     idle += 1
                     if pool.settings.isTraining {
-                        idleTotals.training += resources(worker.pool)
+                        idleTotals.training += worker.resources
                     } else {
-                        idleTotals.inference += resources(worker.pool)
+                        idleTotals.inference += worker.resources
                     }
                 }
                 if worker.isReady, !worker.isFull { available += 1 }
@@ -139,7 +139,10 @@ extension Scheduler {
             (trainingSlots, trainingStopping, trainingRunning)
                 == (training.slots, training.slotsStopping, training.running), "4: training counters are wrong")
         check(trainingRunning <= training.limit, "4: more trainings than may run")
-        check(total == used && total.fits(limits), "4: host counters or limits")
+        check(total == used && total.workers <= limits.workersMax, "4: host counters or limits")
+        check(
+            (used - stopping).fits(budget) || (idleInference + idleTraining).workers == 0,
+            "4: workers are idle beyond the budget")
         check(trainingTotal == usedByTraining, "4: training resources are wrong")
         check(stoppingTotal == stopping, "4: stopping counters are wrong")
         check(idleTotals == (idleInference, idleTraining), "4: idle counters are wrong")

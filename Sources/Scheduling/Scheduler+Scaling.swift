@@ -117,7 +117,7 @@ extension Scheduler {
             }
             let need = resources(pool)
             // It must fit now, and leave what those before it in line wait for.
-            guard (used + need).fits(limits), (used - stopping + claimed + need).fits(limits) else {
+            guard (used + need).fits(budget), (used - stopping + claimed + need).fits(budget) else {
                 let canFit = makeRoom(for: pool, claimed + need, at: now, into: &out)
                 if canFit || keepsTurn(pool, at: now) { claimed += need } else { passedOver += need }
                 if !canFit {
@@ -176,8 +176,8 @@ extension Scheduler {
     private mutating func makeRoom(
         for pool: Int, _ wanted: Resources, at now: Instant, into out: inout ActionBuffer
     ) -> Bool {
-        guard (used - stopping + wanted - evictable(for: pool)).fits(limits) else { return false }
-        while !(used - stopping + wanted).fits(limits), let worker = victim(for: pool) {
+        guard (used - stopping + wanted - evictable(for: pool)).fits(budget) else { return false }
+        while !(used - stopping + wanted).fits(budget), let worker = victim(for: pool) {
             stop(worker, .evicted(for: pools[pool].id), at: now, into: &out)
         }
         return true
@@ -188,7 +188,7 @@ extension Scheduler {
         guard !pools[pool].queue.isEmpty else { return false }
         let head = queued[pools[pool].queue.first]
         return !head.isUnlimited && head.arrivedAt + limits.yieldAfter <= now
-            && (usedByTraining - idleTraining + resources(pool)).fits(limits)
+            && (usedByTraining - idleTraining + resources(pool)).fits(budget)
     }
 
     // MARK: - Fair shares
@@ -206,7 +206,7 @@ extension Scheduler {
             }
         } else {
             let needy = startLine.first
-            if needy != IndexList.end, !(used - stopping + resources(needy)).fits(limits),
+            if needy != IndexList.end, !(used - stopping + resources(needy)).fits(budget),
                 isOwed(needy, by: pool, patience: limits.yieldAfter, at: now)
             {
                 return pools[needy].id

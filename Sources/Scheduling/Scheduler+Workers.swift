@@ -27,7 +27,7 @@ extension Scheduler {
     /// call this before `invocationFinished`.
     package mutating func workerStopping(_ id: WorkerID, at now: Instant, into out: inout ActionBuffer) {
         guard let worker = workerIndices[id], !workers[worker].isStopping else { return }
-        retire(worker, at: now)
+        retire(worker, cause: .crashed, at: now)
         joinStartLine(pool: workers[worker].pool)
         settle(at: now, into: &out)
     }
@@ -44,22 +44,23 @@ extension Scheduler {
         let wasStopping = workers[worker].isStopping
         let startedAt = workers[worker].startedAt
         let isInitFailure = !workers[worker].wasReady && (reason == .initFailed || !wasStopping)
-        if !wasStopping { retire(worker, at: now) }
+        if !wasStopping { retire(worker, cause: .crashed, at: now) }
         let pool = workers[worker].pool
         let function = pools[pool].function
         let running = workers[worker].running
         let slots = pools[pool].settings.workerConcurrency
+        let resources = workers[worker].resources
         functions[function].running -= running
         functions[function].slots -= slots
         functions[function].slotsStopping -= slots
         if pools[pool].settings.isTraining {
             training.running -= running
             training.slots -= slots
-            usedByTraining -= resources(pool)
+            usedByTraining -= resources
             training.slotsStopping -= slots
         }
-        used -= resources(pool)
-        stopping -= resources(pool)
+        used -= resources
+        stopping -= resources
         pools[pool].workers.remove(worker, &workerLinks)
         workerIndices[id] = nil
         workers.remove(worker)
@@ -88,7 +89,12 @@ extension Scheduler {
         lastWorker += 1
         let id = WorkerID(lastWorker)
         let slots = pools[pool].settings.workerConcurrency
-        let worker = workers.insert(Worker(id: id, pool: pool, concurrency: slots, at: now))
+        let resources = resources(pool)
+        let cause = startCause(pool)
+        let worker = workers.insert(
+            Worker(
+                id: id, pool: pool, cause: cause, memoryMegabytes: resources.memoryMegabytes, concurrency: slots,
+                at: now))
         if worker == workerLinks.count {
             workerLinks.append(.init())
             availableLinks.append(.init())
@@ -99,25 +105,38 @@ extension Scheduler {
         if pools[pool].lack != nil { keep(worker, at: now) }
         pools[pool].workers.append(worker, &workerLinks)
         pools[pool].starting += 1
+        pools[pool].live += 1
         functions[pools[pool].function].slots += slots
         if pools[pool].settings.isTraining {
             training.slots += slots
-            usedByTraining += resources(pool)
+            usedByTraining += resources
         }
-        used += resources(pool)
+        used += resources
         startsInFlight += 1
         startRate.take(at: now)
-        out.actions.append(.start(id, pools[pool].id))
+        functions[pools[pool].function].hadWorker = true
+        pools[pool].hadWorker = true
+        out.actions.append(.start(id, pools[pool].id, cause))
     }
 
     mutating func stop(_ worker: Int, _ reason: StopReason, at now: Instant, into out: inout ActionBuffer) {
-        retire(worker, at: now)
+        retire(worker, cause: reason.cause, at: now)
         out.actions.append(.stop(workers[worker].id, reason))
     }
 
+    /// Why the next worker of this pool has to be started.
+    private func startCause(_ pool: Int) -> StartCause {
+        if pools[pool].lack != nil, pools[pool].queue.isEmpty { return .provisioned }
+        if pools[pool].live > 0 { return .scaleUp }
+        if pools[pool].hadWorker { return pools[pool].absence }
+        return functions[pools[pool].function].hadWorker ? .redeploy : .first
+    }
+
     /// Any state -> stopping: out of all lists but its pool's, and counted as room to come.
-    private mutating func retire(_ worker: Int, at now: Instant) {
+    private mutating func retire(_ worker: Int, cause: StartCause, at now: Instant) {
         let pool = workers[worker].pool
+        pools[pool].live -= 1
+        pools[pool].absence = cause
         let function = pools[pool].function
         switch workers[worker].state {
         case .starting:
@@ -144,7 +163,7 @@ extension Scheduler {
         }
         functions[function].slotsStopping += pools[pool].settings.workerConcurrency
         if pools[pool].settings.isTraining { training.slotsStopping += pools[pool].settings.workerConcurrency }
-        stopping += resources(pool)
+        stopping += workers[worker].resources
     }
 
     /// Ready -> draining.
@@ -177,5 +196,16 @@ extension Scheduler {
         if pools[pool].settings.isTraining { training.pools.removeAll { $0 == pool } }
         poolIndices[pools[pool].id] = nil
         pools.remove(pool)
+    }
+}
+
+extension StopReason {
+    /// What a start that follows it is put down to.
+    fileprivate var cause: StartCause {
+        switch self {
+        case .keepAlivePassed, .reservedConcurrencyLowered, .poolDrained, .shutdown: .keepAlivePassed
+        case .evicted, .overBudget: .evicted
+        case .yielded: .yielded
+        }
     }
 }

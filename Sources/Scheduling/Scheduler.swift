@@ -72,6 +72,8 @@ package struct Scheduler: Sendable {
     var idleInference = Resources()
     var idleTraining = Resources()
     var usedByTraining = Resources()
+    /// What `used` must fit in for a start: the limits, less what memory pressure has taken.
+    var budget: Resources
     var startsInFlight = 0
     var startRate: StartRate
 
@@ -85,6 +87,7 @@ package struct Scheduler: Sendable {
         precondition(limits.workersMax >= 1 && limits.startsInFlightMax >= 1 && limits.trainingConcurrency >= 1)
         precondition(limits.startsPerSecond > 0 && limits.startsBurst >= 1)
         self.limits = limits
+        budget = Resources(workers: limits.workersMax, memoryMegabytes: limits.memoryMegabytesMax)
         training = TrainingGroup(limit: limits.trainingConcurrency)
         startRate = StartRate(perSecond: limits.startsPerSecond, burst: limits.startsBurst)
     }

@@ -14,7 +14,11 @@ struct Worker: Sendable {
 
     let id: WorkerID
     let pool: Int
+    let cause: StartCause
     let startedAt: Instant
+    /// What it counts for: what its pool's workers take, until it was measured.
+    var memoryMegabytes: Int
+    var isMeasured = false
     var state = State.starting
     var wasReady = false
     /// One of its pool's `kept`.
@@ -26,14 +30,17 @@ struct Worker: Sendable {
     /// By slot; has meaning while the slot is busy.
     var dispatchedAt: [Instant]
 
-    init(id: WorkerID, pool: Int, concurrency: Int, at now: Instant) {
+    init(id: WorkerID, pool: Int, cause: StartCause, memoryMegabytes: Int, concurrency: Int, at now: Instant) {
         self.id = id
         self.pool = pool
+        self.cause = cause
+        self.memoryMegabytes = memoryMegabytes
         startedAt = now
         since = now
         dispatchedAt = Array(repeating: now, count: concurrency)
     }
 
+    var resources: Resources { Resources(workers: 1, memoryMegabytes: memoryMegabytes) }
     var running: Int { busy.nonzeroBitCount }
     var isFull: Bool { running == dispatchedAt.count }
     var freeSlot: Int { (~busy).trailingZeroBitCount }

@@ -45,10 +45,6 @@ package struct Simulation {
     struct PoolState {
         var isKnown = false
         var coldStart = Interval.zero
-        /// Workers that were not told to stop and have not crashed.
-        var live = 0
-        /// Why there would be no live worker.
-        var absence = StartCause.first
     }
 
     struct SimulatedWorker {
@@ -183,7 +179,7 @@ package struct Simulation {
         case .initFailed(let place, let id):
             guard workers[Int(place)].id == id, workers[Int(place)].state == .starting else { return }
             report.initFailures += 1
-            lose(Int(place), .crashed)
+            enter(.ending, Int(place))
             forget(Int(place))
             scheduler.workerExited(id, reason: .initFailed, at: now, into: &actions)
         case .finished(let place, let slot):
@@ -199,7 +195,7 @@ package struct Simulation {
         case .crashed(let place, let id):
             guard workers[Int(place)].id == id, workers[Int(place)].state == .busy else { return }
             report.crashes += 1
-            lose(Int(place), .crashed)
+            enter(.ending, Int(place))
             queue.add(.exited(place, id), at: now + settings.exitTime)
             scheduler.workerStopping(id, at: now, into: &actions)
         case .exited(let place, let id):
@@ -228,13 +224,6 @@ package struct Simulation {
         workers[worker].since = now
     }
 
-    /// From now on it is no reason not to start another.
-    private mutating func lose(_ worker: Int, _ cause: StartCause) {
-        enter(.ending, worker)
-        pools[workers[worker].function].live -= 1
-        pools[workers[worker].function].absence = cause
-    }
-
     private mutating func forget(_ worker: Int) {
         memoryMegabytes -= trace.functions[workers[worker].function].memoryMegabytes
         places[workers[worker].id] = nil
@@ -247,7 +236,7 @@ package struct Simulation {
     private mutating func perform() {
         for index in actions.actions.indices {
             switch actions.actions[index] {
-            case .start(let worker, let pool): start(worker, Int(pool.value))
+            case .start(let worker, let pool, let cause): start(worker, Int(pool.value), cause)
             case .dispatch(let batch, let slot):
                 for invocation in actions[batch] { dispatch(self.index(of: invocation), slot) }
             case .stop(let worker, let reason): stop(worker, reason)
@@ -261,9 +250,7 @@ package struct Simulation {
         actions.removeAll()
     }
 
-    private mutating func start(_ id: WorkerID, _ function: Int) {
-        let cause = pools[function].live > 0 ? StartCause.scaleUp : pools[function].absence
-        pools[function].live += 1
+    private mutating func start(_ id: WorkerID, _ function: Int, _ cause: StartCause) {
         let worker = SimulatedWorker(id: id, function: function, cause: cause, since: now)
         let place: Int32
         if let free = freePlaces.popLast() {
@@ -309,17 +296,13 @@ package struct Simulation {
     private mutating func stop(_ id: WorkerID, _ reason: StopReason) {
         guard let place = places[id] else { preconditionFailure("a stop of a worker that is gone") }
         switch reason {
-        case .keepAlivePassed:
-            lose(Int(place), .keepAlivePassed)
-        case .evicted:
-            report.evictions += 1
-            lose(Int(place), .evicted)
-        case .yielded:
-            report.yields += 1
-            lose(Int(place), .yielded)
+        case .keepAlivePassed: break
+        case .evicted, .overBudget: report.evictions += 1
+        case .yielded: report.yields += 1
         case .reservedConcurrencyLowered, .poolDrained, .shutdown:
             preconditionFailure("a stop for a change that no trace has")
         }
+        enter(.ending, Int(place))
         queue.add(.exited(place, id), at: now + settings.exitTime)
     }
 }

@@ -1,31 +1,19 @@
-import Scheduling
-
-/// Why a worker was started.
-package enum StartCause: Int, CaseIterable, Sendable {
-    /// The function never had one.
-    case first
-    /// Those that it had were not enough.
-    case scaleUp
-    /// It had none, because the last one was idle for its keep-alive.
-    case keepAlivePassed
-    /// ... because the last one made room for another function: for memory, or for a place among the host's workers.
-    case evicted
-    /// ... because the last one was busy for too long while another function had none.
-    case yielded
-    /// ... because the last one crashed, or its init failed.
-    case crashed
-}
+package import Scheduling
 
 /// A count by cause.
 package struct CauseCounts: Equatable, Sendable {
     private var counts = Array(repeating: 0, count: StartCause.allCases.count)
 
     package internal(set) subscript(cause: StartCause) -> Int {
-        get { counts[cause.rawValue] }
-        set { counts[cause.rawValue] = newValue }
+        get { counts[cause.index] }
+        set { counts[cause.index] = newValue }
     }
 
     package var total: Int { counts.reduce(0, +) }
+}
+
+extension StartCause {
+    fileprivate var index: Int { Self.allCases.firstIndex(of: self)! }
 }
 
 /// Refused invocations by the scheduler's reason.

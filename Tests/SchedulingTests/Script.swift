@@ -76,7 +76,7 @@ struct Script {
         precondition(violations.isEmpty, "\(violations)")
         return buffer.actions.compactMap { action in
             switch action {
-            case .start(let worker, let pool): return "start w\(worker.value) p\(pool.value)"
+            case .start(let worker, let pool, _): return "start w\(worker.value) p\(pool.value)"
             case .dispatch(let batch, let slot):
                 let ids = buffer[batch].map { "\($0.value)" }.joined(separator: "+")
                 return "run \(ids) w\(slot.worker.value)" + (slot.index == 0 ? "" : ".\(slot.index)")
@@ -94,6 +94,7 @@ struct Script {
     private static func text(_ reason: StopReason) -> String {
         switch reason {
         case .keepAlivePassed: "keep-alive"
+        case .overBudget: "over budget"
         case .evicted(let pool): "evicted for p\(pool.value)"
         case .yielded(let pool): "yielded to p\(pool.value)"
         case .reservedConcurrencyLowered: "lowered"

@@ -217,7 +217,7 @@ final class World {
 
     private func carryOut(_ action: Action, _ buffer: ActionBuffer) {
         switch action {
-        case .start(let worker, let pool): started(worker, pool)
+        case .start(let worker, let pool, _): started(worker, pool)
         case .dispatch(let batch, let slot): for id in buffer[batch] { dispatched(id, slot) }
         case .stop(let worker, let reason):
             guard workers[worker] != nil, workers[worker]?.running.isEmpty == true, workers[worker]?.state != .stopping

@@ -267,7 +267,7 @@ struct RandomTraceTests {
             refused.initBackoff += report.refused.initBackoff
             refused.neverFits += report.refused.neverFits
         }
-        #expect(starts == Set(StartCause.allCases))
+        #expect(starts.isSuperset(of: [.first, .scaleUp, .keepAlivePassed, .evicted, .yielded, .crashed]))
         #expect(
             min(refused.queueFull, refused.waitedTooLong, refused.initFailed, refused.initBackoff, refused.neverFits)
                 > 0)
