@@ -11,6 +11,9 @@ package struct Instant: Hashable, Comparable, Sendable {
 
     package static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
 
+    /// Since the clock's start.
+    package var seconds: Double { Double(nanoseconds) / 1e9 }
+
     /// Saturates at `distantFuture` instead of overflowing.
     package static func + (left: Instant, right: Interval) -> Instant {
         let (sum, overflow) = left.nanoseconds.addingReportingOverflow(right.nanoseconds)

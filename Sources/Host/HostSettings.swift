@@ -80,7 +80,7 @@ package struct HostSettings: Sendable {
         try set("queueCapacity", 1...1_000_000) { limits.queueCapacity = $0 }
         try set("queueWaitSeconds", 0.001...3600) { limits.queueWaitMax = .seconds($0 as Double) }
         try set("trainingConcurrency", 1...1000) { limits.trainingConcurrency = $0 }
-        try set("learnedKeepAliveSeconds", 0...86400) { limits.learnedKeepAlive = .seconds($0 as Double) }
+        try set("keepAlivePrice", 0.001...1_000_000) { limits.keepAlivePrice = $0 }
         try set("shutdownSeconds", 0...3600) { shutdownMax = .seconds($0 as Double) }
         try set("stopGraceSeconds", 0...3600) { executions.stopGrace = .seconds($0 as Double) }
         try set("connectionsMax", 1...1_000_000) { connectionsMax = $0 }

@@ -17,7 +17,10 @@ struct Simulate: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How long idle workers are kept: fixed:SECONDS, 0 to 86400, or none. Default: fixed:300.",
+            """
+            How long idle workers are kept: learned, fixed:SECONDS (0 to 86400), none; lru and greedy-dual keep them until \
+            memory is short. Default: learned, as a host's.
+            """,
             valueName: "policy"))
     var policy: String?
 
@@ -83,7 +86,7 @@ struct Simulate: ParsableCommand {
 
     func settings() throws -> Simulation.Settings {
         var settings = Simulation.Settings()
-        if let policy { settings.keepAlive = .seconds(try Simulate.keepAliveSeconds(policy)) }
+        if let policy { try Simulate.set(policy, in: &settings) }
         if let memoryMb {
             guard (0...Trace.Limit.memoryMegabytes).contains(memoryMb) else {
                 throw ValidationError("--memory-mb is a number from 0 to \(Trace.Limit.memoryMegabytes)")
@@ -113,8 +116,18 @@ struct Simulate: ParsableCommand {
         return settings
     }
 
-    static func keepAliveSeconds(_ policy: String) throws -> Double {
-        if policy == "none" { return 0 }
+    static func set(_ policy: String, in settings: inout Simulation.Settings) throws {
+        switch policy {
+        case "learned": settings.keepAlive = .learned
+        case "none": settings.keepAlive = .seconds(0)
+        case "lru", "greedy-dual":
+            settings.keepAlive = .seconds(.infinity)
+            settings.limits.eviction = policy == "lru" ? .leastRecentlyUsed : .greedyDual
+        default: settings.keepAlive = .seconds(try fixedSeconds(policy))
+        }
+    }
+
+    private static func fixedSeconds(_ policy: String) throws -> Double {
         let prefix = "fixed:"
         // `Double` also reads `nan`, `inf` and hexadecimal.
         if policy.hasPrefix(prefix),
@@ -123,7 +136,8 @@ struct Simulate: ParsableCommand {
         {
             return seconds
         }
-        throw ValidationError("--policy is 'fixed:SECONDS' with 0 to 86400 seconds, or 'none'")
+        throw ValidationError(
+            "--policy is 'learned', 'fixed:SECONDS' with 0 to 86400 seconds, 'none', 'lru' or 'greedy-dual'")
     }
 
     func run() throws {

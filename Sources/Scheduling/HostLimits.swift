@@ -18,14 +18,23 @@ package struct HostLimits: Equatable, Sendable {
     package var queueWaitMax = Interval.seconds(30)
     /// Trainings that run or are being started, over all training pools; at least 1.
     package var trainingConcurrency = 1
-    /// Keep-alive of pools that leave it to the host.
-    package var learnedKeepAlive = Interval.seconds(300)
+    /// What an idle GB (1024 MB) costs for an hour while there is memory to spare, in seconds of waiting for a cold start:
+    /// where pools leave their keep-alive to the host, a worker is kept as long as that is less than what it saves.
+    package var keepAlivePrice = 12.0
+    /// Which idle worker makes room for others.
+    package var eviction = Eviction.greedyDual
     /// First pause after a failed init; doubles with each further one, up to `initBackoffMax`.
     package var initBackoff = Interval.seconds(1)
     package var initBackoffMax = Interval.seconds(60)
     /// How long a pool waits for its share before others must give way: a busy pool gives up a worker for one without
     /// any, and no smaller pool is started before one whose callers wait for more memory.
     package var yieldAfter = Interval.seconds(5)
+
+    package enum Eviction: Sendable {
+        case greedyDual
+        /// For comparison.
+        case leastRecentlyUsed
+    }
 
     package init() {}
 }

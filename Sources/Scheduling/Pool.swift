@@ -1,16 +1,29 @@
 import Domain
 
-/// A running mean that forgets: each sample moves it by `weight` of the difference. `nil` before the first.
+/// A running mean in seconds that forgets, and how far samples lie from it: each sample moves the mean by `weight` of the
+/// difference, and the deviation likewise (Jacobson, *Congestion avoidance and control*, SIGCOMM 1988).
 struct MovingAverage: Sendable {
-    private(set) var seconds: Double?
+    /// `nil` before the first sample.
+    private(set) var mean: Double?
+    /// The mean absolute difference from the mean; after one sample, half of it.
+    private(set) var deviation = 0.0
     let weight: Double
 
     init(weight: Double) { self.weight = weight }
 
     mutating func add(_ sample: Interval) {
         let sample = max(0, sample.seconds)
-        seconds = seconds.map { $0 + weight * (sample - $0) } ?? sample
+        guard let mean else {
+            self.mean = sample
+            deviation = sample / 2
+            return
+        }
+        deviation += weight * (abs(sample - mean) - deviation)
+        self.mean = mean + weight * (sample - mean)
     }
+
+    /// What most samples stay below.
+    var cautious: Double? { mean.map { $0 + 2 * deviation } }
 }
 
 /// All workers of one version, and the invocations that wait for one of them.
@@ -19,7 +32,8 @@ struct Pool: Sendable {
     let settings: PoolSettings
     /// Index of its function.
     let function: Int
-    let keepAlive: Interval
+    /// `nil` when it is learned.
+    let keepAlive: Interval?
     let queueCapacity: Int
     var isDraining = false
 
@@ -52,6 +66,11 @@ struct Pool: Sendable {
     /// Sum over `running` of the microseconds at which each was dispatched: gives the sum of their ages at any time.
     var runningSince = 0
 
+    /// When a worker is to be started for a call that is expected.
+    var prewarmAt: Instant?
+    /// Until when such a worker is kept.
+    var prewarmedUntil = Instant(nanoseconds: .min)
+
     var coldStart = MovingAverage(weight: 0.3)
     var serviceTime = MovingAverage(weight: 0.2)
 
@@ -80,7 +99,7 @@ struct Pool: Sendable {
         self.function = function
         keepAlive =
             switch settings.keepAlive {
-            case .learned: limits.learnedKeepAlive
+            case .learned: nil
             case .seconds(let seconds): .seconds(seconds)
             }
         queueCapacity = settings.queueCapacity ?? limits.queueCapacity

@@ -59,6 +59,7 @@ extension Scheduler {
         if workers[worker].busy == 0 {
             leaveIdle(worker)
             workers[worker].since = now
+            if !workers[worker].isInUse { use(worker, at: now) }
         }
         let slot = workers[worker].freeSlot
         workers[worker].busy |= 1 << slot

@@ -98,8 +98,8 @@ extension Scheduler {
             idle: pool.idle.count + keptIdle, busy: busy, stopping: stopping, queued: pool.queue.count,
             oldestQueuedAt: pool.queue.isEmpty ? nil : queued[pool.queue.first].arrivedAt, running: pool.running,
             provisioned: pool.provisioned, kept: pool.kept, keptReady: keptReady,
-            serviceTimeSeconds: pool.serviceTime.seconds, coldStartSeconds: pool.coldStart.seconds,
-            backoffUntil: pool.backoff == nil ? nil : pool.backoffUntil, keepAlive: pool.keepAlive)
+            serviceTimeSeconds: pool.serviceTime.mean, coldStartSeconds: pool.coldStart.mean,
+            backoffUntil: pool.backoff == nil ? nil : pool.backoffUntil, keepAlive: pool.keepAlive ?? .zero)
     }
 
     /// In the order in which they were started.

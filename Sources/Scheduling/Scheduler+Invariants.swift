@@ -65,7 +65,6 @@ extension Scheduler {
                 }
                 let isIdle = worker.isReady && worker.busy == 0 && !worker.isKept
                 check(isIdle == IndexList.isLinked(index, idleLinks), "\(workerName): idle list is wrong")
-                check(isIdle == IndexList.isLinked(index, idleWorkerLinks), "\(workerName): eviction list is wrong")
                 check(
                     (worker.isReady && !worker.isFull) == IndexList.isLinked(index, availableLinks),
                     "2: \(workerName): list for dispatch is wrong")
@@ -84,6 +83,9 @@ extension Scheduler {
                     pool.starting, pool.ready, pool.running, pool.runningSince
                 ),
                 "\(name): counters are wrong")
+            check(
+                pool.idle.isEmpty || evictionHeap.key(of: index).map { $0 <= evictionPriority(index) } ?? false,
+                "\(name): cannot be evicted in its turn")
             check((idle, available) == (pool.idle.count, pool.available.count), "\(name): lists are wrong")
             starting += poolStarting
             check(kept == pool.kept && kept <= pool.provisioned, "8: \(name): keeps more than are provisioned")
@@ -146,7 +148,6 @@ extension Scheduler {
         check(trainingTotal == usedByTraining, "4: training resources are wrong")
         check(stoppingTotal == stopping, "4: stopping counters are wrong")
         check(idleTotals == (idleInference, idleTraining), "4: idle counters are wrong")
-        check(idleWorkers.count == idleInference.workers, "4: eviction list is wrong")
         check(starting == startsInFlight && starting <= limits.startsInFlightMax, "4: starts in flight")
         check(workersTotal == workers.count && workersTotal == workerIndices.count, "workers lost")
         check(queuedTotal == queued.count && queuedTotal == queuedIndices.count, "1: invocations lost")

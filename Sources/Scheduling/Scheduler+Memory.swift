@@ -27,6 +27,7 @@ extension Scheduler {
         } else if isIdle {
             idleInference += change
         }
+        updateEviction(pool)
         fitBudget(at: now, into: &out)
         settle(at: now, into: &out)
     }
@@ -41,8 +42,8 @@ extension Scheduler {
     }
 
     private mutating func fitBudget(at now: Instant, into out: inout ActionBuffer) {
-        while !(used - stopping).fits(budget), let worker = nextVictim {
-            stop(worker, .overBudget, at: now, into: &out)
+        while !(used - stopping).fits(budget), let worker = nextVictim() {
+            evict(worker, .overBudget, at: now, into: &out)
         }
     }
 

@@ -22,7 +22,7 @@ extension Pool {
         guard queue.count > slotsStarting else { return .none }
         guard now >= backoffUntil else { return .later(backoffUntil) }
         guard ready + starting > 0 else { return .start }
-        guard let coldStart = coldStart.seconds else { return .none }  // the first start tells how long they take
+        guard let coldStart = coldStart.mean else { return .none }  // the first start tells how long they take
 
         let queued = Double(queue.count)
         let running = Double(self.running)
@@ -30,7 +30,7 @@ extension Pool {
         let age = runningSeconds(at: now)
         // The age, summed over what runs, from which on the predicted wait is longer than a cold start.
         let ageNeeded: Double
-        if let mean = serviceTime.seconds {
+        if let mean = serviceTime.mean {
             if (queued + running) * mean > room { return .start }
             ageNeeded = room - queued * mean
         } else {
@@ -178,7 +178,7 @@ extension Scheduler {
     ) -> Bool {
         guard (used - stopping + wanted - evictable(for: pool)).fits(budget) else { return false }
         while !(used - stopping + wanted).fits(budget), let worker = victim(for: pool) {
-            stop(worker, .evicted(for: pools[pool].id), at: now, into: &out)
+            evict(worker, .evicted(for: pools[pool].id), at: now, into: &out)
         }
         return true
     }

@@ -19,6 +19,7 @@ extension Scheduler {
         serve(pools[pool].function, at: now, into: &out)
         joinStartLine(pool: pool)
         settleIdle(worker, at: now, into: &out)
+        updateEviction(pool)
         settle(at: now, into: &out)
     }
 
@@ -85,12 +86,14 @@ extension Scheduler {
         if pools[pool].ready == 0 { refuseQueued(pool, .initFailed(id), into: &out) }
     }
 
-    mutating func start(_ pool: Int, at now: Instant, into out: inout ActionBuffer) {
+    mutating func start(
+        _ pool: Int, as cause: StartCause? = nil, at now: Instant, into out: inout ActionBuffer
+    ) {
         lastWorker += 1
         let id = WorkerID(lastWorker)
         let slots = pools[pool].settings.workerConcurrency
         let resources = resources(pool)
-        let cause = startCause(pool)
+        let cause = cause ?? startCause(pool)
         let worker = workers.insert(
             Worker(
                 id: id, pool: pool, cause: cause, memoryMegabytes: resources.memoryMegabytes, concurrency: slots,
@@ -99,10 +102,10 @@ extension Scheduler {
             workerLinks.append(.init())
             availableLinks.append(.init())
             idleLinks.append(.init())
-            idleWorkerLinks.append(.init())
         }
         workerIndices[id] = worker
         if pools[pool].lack != nil { keep(worker, at: now) }
+        if !pools[pool].queue.isEmpty { use(worker, at: now) }
         pools[pool].workers.append(worker, &workerLinks)
         pools[pool].starting += 1
         pools[pool].live += 1
@@ -112,6 +115,7 @@ extension Scheduler {
             usedByTraining += resources
         }
         used += resources
+        if !pools[pool].idle.isEmpty { updateEviction(pool) }
         startsInFlight += 1
         startRate.take(at: now)
         functions[pools[pool].function].hadWorker = true
@@ -157,6 +161,7 @@ extension Scheduler {
         }
         workers[worker].state = .stopping
         workers[worker].since = now
+        if workers[worker].isInUse { leave(worker, at: now) }
         if workers[worker].isKept {
             release(worker, at: now)
             adopt(pool, at: now)
@@ -188,6 +193,7 @@ extension Scheduler {
         functions[function].provisioned -= pools[pool].provisioned
         leaveStartLine(pool)
         timers.cancel(.pool(pool))
+        evictionHeap.remove(pool)
         functions[function].pools.removeAll { $0 == pool }
         if functions[function].pools.isEmpty {
             functionIndices[functions[function].id] = nil

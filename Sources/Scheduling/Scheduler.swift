@@ -38,6 +38,9 @@ package struct Scheduler: Sendable {
 
     var poolIndices: [PoolID: Int] = [:]
     var pools = Slab<Pool>()
+    /// By pool.
+    var histories: [UseHistory] = []
+    var fleet = FleetHistory()
     var functionIndices: [Function.ID: Int] = [:]
     var functions = Slab<FunctionGroup>()
     var training: TrainingGroup
@@ -50,17 +53,16 @@ package struct Scheduler: Sendable {
     var queued = Slab<Queued>()
     var lastOrder: UInt64 = 0
 
-    /// Links of `Pool.workers`, `.available` and `.idle`, of `idleWorkers`; of `Pool.queue`; of `startLine`.
+    /// Links of `Pool.workers`, `.available` and `.idle`; of `Pool.queue`; of `startLine`.
     var workerLinks: [IndexList.Link] = []
     var availableLinks: [IndexList.Link] = []
     var idleLinks: [IndexList.Link] = []
-    var idleWorkerLinks: [IndexList.Link] = []
     var queueLinks: [IndexList.Link] = []
     var lineLinks: [IndexList.Link] = []
 
-    /// Idle workers of all inference pools, and of all training pools: the longest idle last.
-    var idleWorkers = IndexList()
-    var idleTrainingWorkers = IndexList()
+    /// Pools by the priority of their idle workers, and the clock of greedy-dual.
+    var evictionHeap = IndexedHeap<Double>()
+    var evictionClock = 0.0
     /// Pools that want a worker, in turn.
     var startLine = IndexList()
     var trainingStartLine = IndexList()
@@ -108,7 +110,12 @@ package struct Scheduler: Sendable {
             functionIndices[settings.function] = function
         }
         let pool = pools.insert(Pool(id: id, settings: settings, function: function, limits: limits))
-        if pool == lineLinks.count { lineLinks.append(.init()) }
+        if pool == lineLinks.count {
+            lineLinks.append(.init())
+            histories.append(UseHistory())
+        } else {
+            histories[pool] = UseHistory()
+        }
         poolIndices[id] = pool
         functions[function].pools.append(pool)
         if settings.isTraining { training.pools.append(pool) }
@@ -225,6 +232,7 @@ package struct Scheduler: Sendable {
             case .startRate: break  // settle() looks at the start line
             case .pool(let pool):
                 stopExpired(pool, at: now, into: &out)
+                prewarm(pool, at: now, into: &out)
                 joinStartLine(pool: pool)
                 scheduleNextLook(pool, at: now)
             case .queued(let index):

@@ -23,6 +23,10 @@ struct Worker: Sendable {
     var wasReady = false
     /// One of its pool's `kept`.
     var isKept = false
+    /// It counts for its pool's `UseHistory.inUse`.
+    var isInUse = false
+    /// The clock of greedy-dual when it became idle.
+    var clock = 0.0
     /// When it entered its state, became idle or stopped being idle.
     var since: Instant
     /// One bit per slot on which an invocation runs.

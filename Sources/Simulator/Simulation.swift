@@ -21,8 +21,9 @@ package import Scheduling
 /// 2. Each invocation of the trace ends once: finished, failed or refused.
 package struct Simulation {
     package struct Settings: Sendable {
-        /// Of every function.
-        package var keepAlive = FunctionSettings.KeepAlive.seconds(300)
+        /// Of every function. With `.seconds(.infinity)` idle workers stop only for others, and at the end, which is that
+        /// of the last invocation.
+        package var keepAlive = FunctionSettings.KeepAlive.learned
         /// Invocations that one worker takes at once, 1 to 64. They do not slow each other.
         package var concurrency = 1
         /// The host's own defaults; its memory is unlimited unless this says otherwise. `workersMax` times `concurrency`
@@ -120,6 +121,11 @@ package struct Simulation {
             let event = queue.earliest ?? .distantFuture
             let arrival = next < trace.invocations.count ? arrival(next) : .distantFuture
             let earliest = min(event, wakeAt, arrival)
+            if earliest == .distantFuture, !workers.isEmpty, workers.count > freePlaces.count {
+                scheduler.shutdown(at: now, into: &actions)
+                perform()
+                continue
+            }
             guard earliest < .distantFuture else { break }
             now = max(now, earliest)  // a wake may be asked for too late
             report.events += 1
@@ -244,7 +250,8 @@ package struct Simulation {
                 report.refused.count(refusal)
                 report.spanSeconds = now.seconds
             case .wake(let instant): wakeAt = instant
-            case .poolDrained, .allStopped: preconditionFailure("nothing is drained")
+            case .allStopped: break
+            case .poolDrained: preconditionFailure("nothing is drained")
             }
         }
         actions.removeAll()
@@ -299,15 +306,11 @@ package struct Simulation {
         case .keepAlivePassed: break
         case .evicted, .overBudget: report.evictions += 1
         case .yielded: report.yields += 1
-        case .reservedConcurrencyLowered, .poolDrained, .shutdown:
+        case .shutdown: break
+        case .reservedConcurrencyLowered, .poolDrained:
             preconditionFailure("a stop for a change that no trace has")
         }
         enter(.ending, Int(place))
         queue.add(.exited(place, id), at: now + settings.exitTime)
     }
-}
-
-extension Instant {
-    /// Since the simulation's first arrival.
-    fileprivate var seconds: Double { Double(nanoseconds) / 1e9 }
 }

@@ -46,7 +46,8 @@ def test_json_of_two_calls():
     assert answer["Refused"] == {"Count": 0, "Reasons": dict.fromkeys(
         ["QueueFull", "WaitedTooLong", "InitFailed", "InitBackoff", "NeverFits"], 0)}
     assert answer["ColdStarts"] == {"Count": 2, "Share": 1, "Causes": {
-        "First": 1, "ScaleUp": 0, "KeepAlivePassed": 1, "Evicted": 0, "Yielded": 0, "Crashed": 0}}
+        "First": 1, "ScaleUp": 0, "KeepAlivePassed": 1, "Evicted": 0, "Yielded": 0, "Redeploy": 0,
+        "Crashed": 0, "Provisioned": 0, "Prewarmed": 0}}
     assert answer["WorkersStarted"]["Count"] == 2
     assert answer["WaitSeconds"] == {"P50": 2, "P99": 2, "Max": 2}
     assert answer["WorkerHours"]["Idle"] == pytest.approx(10 / 3600)

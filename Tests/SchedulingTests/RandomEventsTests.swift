@@ -45,7 +45,7 @@ struct RandomEventsTests {
         limits.trainingConcurrency = Int.random(in: 1...2, using: &random)
         limits.queueWaitMax = .seconds(Double.random(in: 1...30, using: &random))
         limits.yieldAfter = .seconds(Double.random(in: 0...5, using: &random))
-        limits.learnedKeepAlive = .seconds(Double.random(in: 1...60, using: &random))
+        limits.keepAlivePrice = Double.random(in: 1...1000, using: &random)
         let world = World(limits: limits)
         world.checkInterval = 16
         let salt = seed &* 7919
