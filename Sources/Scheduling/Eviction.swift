@@ -36,14 +36,16 @@ extension Scheduler {
     }
 
     /// - Precondition: the pool has an idle worker.
-    func evictionPriority(_ pool: Int) -> Double {
-        if pools[pool].settings.isTraining { return -.infinity }
+    func evictionPriority(_ pool: Int) -> EvictionPriority {
         let worker = pools[pool].idle.last
+        let since = workers[worker].since
+        if pools[pool].settings.isTraining { return EvictionPriority(worth: -.infinity, since: since) }
         switch limits.eviction {
-        case .leastRecentlyUsed: return workers[worker].since.seconds
+        case .leastRecentlyUsed: return EvictionPriority(worth: 0, since: since)
         case .greedyDual:
             let gigabytes = Double(max(1, workers[worker].memoryMegabytes)) / 1024
-            return workers[worker].clock + evictionFrequency(pool) * coldCost(pool) / gigabytes
+            let claim = evictionFrequency(pool) * coldCost(pool) / gigabytes
+            return EvictionPriority(worth: workers[worker].clock + claim, since: since)
         }
     }
 
@@ -62,7 +64,7 @@ extension Scheduler {
     mutating func evict(_ worker: Int, _ reason: StopReason, at now: Instant, into out: inout ActionBuffer) {
         let pool = workers[worker].pool
         if limits.eviction == .greedyDual, !pools[pool].settings.isTraining {
-            evictionClock = max(evictionClock, evictionPriority(pool))
+            evictionClock = max(evictionClock, evictionPriority(pool).worth)
         }
         stop(worker, reason, at: now, into: &out)
     }
@@ -70,5 +72,15 @@ extension Scheduler {
     /// What could be evicted for a start of this pool.
     func evictable(for pool: Int) -> Resources {
         pools[pool].settings.isTraining ? idleTraining : idleTraining + idleInference
+    }
+}
+
+/// The lowest is evicted first; of equal worth, the longest idle.
+struct EvictionPriority: Comparable, Sendable {
+    let worth: Double
+    let since: Instant
+
+    static func < (left: EvictionPriority, right: EvictionPriority) -> Bool {
+        left.worth != right.worth ? left.worth < right.worth : left.since < right.since
     }
 }

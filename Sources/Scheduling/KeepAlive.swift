@@ -68,6 +68,7 @@ extension Scheduler {
         } else {
             idleInference -= workers[worker].resources
         }
+        updateEviction(pool)
     }
 
     /// The longest idle worker of a function, apart from one pool's.
@@ -93,6 +94,7 @@ extension Scheduler {
         workers[worker].isInUse = true
         pools[pool].prewarmAt = nil
         if let lesson = histories[pool].take(at: now) { fleet.add(lesson) }
+        updateEviction(pool)
     }
 
     /// It is not needed any more.
@@ -142,7 +144,8 @@ extension Scheduler {
 
     /// After the last worker's keep-alive has passed: when to start one for the next call, if that pays.
     private mutating func planPrewarm(_ pool: Int, at now: Instant) {
-        guard pools[pool].live == 0, pools[pool].keepAlive == nil, !pools[pool].isDraining,
+        guard pools[pool].live == 0, pools[pool].keepAlive == nil, !pools[pool].settings.isTraining,
+            !pools[pool].isDraining,
             let gaps = histories[pool].gaps(level: 1), let leftAt = histories[pool].leftAt(level: 1)
         else { return }
         let coldStart = pools[pool].coldStart.cautious ?? 1

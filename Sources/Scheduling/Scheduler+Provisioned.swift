@@ -63,12 +63,14 @@ extension Scheduler {
     mutating func keep(_ worker: Int, at now: Instant) {
         workers[worker].isKept = true
         pools[workers[worker].pool].kept += 1
+        updateEviction(workers[worker].pool)
         updateLack(workers[worker].pool, at: now)
     }
 
     mutating func release(_ worker: Int, at now: Instant) {
         workers[worker].isKept = false
         pools[workers[worker].pool].kept -= 1
+        updateEviction(workers[worker].pool)
         updateLack(workers[worker].pool, at: now)
     }
 

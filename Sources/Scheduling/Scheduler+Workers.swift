@@ -169,6 +169,7 @@ extension Scheduler {
         functions[function].slotsStopping += pools[pool].settings.workerConcurrency
         if pools[pool].settings.isTraining { training.slotsStopping += pools[pool].settings.workerConcurrency }
         stopping += workers[worker].resources
+        updateEviction(pool)
     }
 
     /// Ready -> draining.
@@ -176,6 +177,7 @@ extension Scheduler {
         withdraw(worker)
         pools[workers[worker].pool].ready -= 1
         workers[worker].state = .draining(for: needy)
+        updateEviction(workers[worker].pool)
     }
 
     /// Stops the pool's workers on which nothing runs, starting ones included.

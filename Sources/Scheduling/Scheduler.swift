@@ -61,7 +61,7 @@ package struct Scheduler: Sendable {
     var lineLinks: [IndexList.Link] = []
 
     /// Pools by the priority of their idle workers, and the clock of greedy-dual.
-    var evictionHeap = IndexedHeap<Double>()
+    var evictionHeap = IndexedHeap<EvictionPriority>()
     var evictionClock = 0.0
     /// Pools that want a worker, in turn.
     var startLine = IndexList()

@@ -141,7 +141,7 @@ def test_files_that_are_not_there(tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     ([], "either --trace FILE or --synthesize"),
     (["--trace", "-", "--synthesize"], "either --trace FILE or --synthesize"),
-    (["--trace", "-", "--policy", "learned"], "--policy is"),
+    (["--trace", "-", "--policy", "learnt"], "--policy is"),
     (["--trace", "-", "--policy", "fixed:"], "--policy is"),
     (["--trace", "-", "--policy", "fixed:-1"], "--policy is"),
     (["--trace", "-", "--policy", "fixed:nan"], "--policy is"),
