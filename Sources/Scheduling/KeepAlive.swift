@@ -21,7 +21,7 @@ extension Scheduler {
                 enterIdle(worker)
                 timers.setNoLater(.pool(pool), than: deadline)
             }
-            joinStartLine(pools[pool].function)  // another pool of the function may wait for its slots
+            joinStartLine(pools[pool].function, at: now)  // another pool of the function may wait for its slots
         }
     }
 
@@ -48,6 +48,7 @@ extension Scheduler {
     mutating func enterIdle(_ worker: Int) {
         let pool = workers[worker].pool
         workers[worker].clock = evictionClock
+        isLineStuck = false
         pools[pool].idle.prepend(worker, &idleLinks)
         if pools[pool].settings.isTraining {
             idleTraining += workers[worker].resources
@@ -92,6 +93,7 @@ extension Scheduler {
     mutating func use(_ worker: Int, at now: Instant) {
         let pool = workers[worker].pool
         workers[worker].isInUse = true
+        hold(workers[worker].share, of: pools[pool].function, at: now)
         pools[pool].prewarmAt = nil
         if let lesson = histories[pool].take(at: now) { fleet.add(lesson) }
         updateEviction(pool)
@@ -100,6 +102,7 @@ extension Scheduler {
     /// It is not needed any more.
     mutating func leave(_ worker: Int, at now: Instant) {
         workers[worker].isInUse = false
+        hold(-workers[worker].share, of: pools[workers[worker].pool].function, at: now)
         histories[workers[worker].pool].leave(at: now)
     }
 
@@ -170,7 +173,7 @@ extension Scheduler {
     /// Whether a worker may start that nobody waits for: nothing is evicted for it, and no limit passed.
     private func hasRoom(_ pool: Int, at now: Instant) -> Bool {
         !isShuttingDown && !pools[pool].isDraining && now >= pools[pool].backoffUntil
-            && startLine.isEmpty && startsInFlight < limits.startsInFlightMax && startRate.nextStart <= now
+            && startLines.isEmpty && startsInFlight < limits.startsInFlightMax && startRate.nextStart <= now
             && functions[pools[pool].function].mayStart && (used + resources(pool)).fits(budget)
     }
 }

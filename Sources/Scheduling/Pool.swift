@@ -131,6 +131,7 @@ struct FunctionGroup: Sendable {
     var queued = 0
     /// Sum of `Pool.provisioned` over its pools.
     var provisioned = 0
+    var share = FairShare()
 
     /// Whether one more invocation may run.
     var mayRun: Bool { reservedConcurrency.map { running < $0 } ?? true }

@@ -44,6 +44,7 @@ extension Scheduler {
         timers.cancel(.queued(index))
         queuedIndices[queued[index].id] = nil
         queued.remove(index)
+        leaveStartLineIfServed(pool)
     }
 
     mutating func refuseQueued(_ pool: Int, _ refusal: Refusal, into out: inout ActionBuffer) {

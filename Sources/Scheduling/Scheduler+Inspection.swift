@@ -72,7 +72,7 @@ extension Scheduler {
         HostStatus(
             workers: used.workers, memoryMegabytes: used.memoryMegabytes,
             memoryMegabytesMax: budget.memoryMegabytes, startsInFlight: startsInFlight,
-            queued: queued.count, poolsWaitingForStart: startLine.count + trainingStartLine.count)
+            queued: queued.count, poolsWaitingForStart: startLines.count)
     }
 
     /// In the order of their ids.

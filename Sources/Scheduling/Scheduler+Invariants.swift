@@ -1,9 +1,9 @@
-import Domain
+package import Domain
 
 /// The whole state checked against itself. For tests and the simulator: costs time in proportion to the state.
 extension Scheduler {
     /// What is wrong, in words; empty when nothing is. Numbers are those of `Scheduler`'s invariants.
-    package func checkInvariants() -> [String] {
+    package func checkInvariants(at now: Instant) -> [String] {
         var violations: [String] = []
         func check(_ isTrue: Bool, _ message: @autoclosure () -> String) {
             if !isTrue { violations.append(message()) }
@@ -11,10 +11,13 @@ extension Scheduler {
 
         var total = Resources()
         var stoppingTotal = Resources()
+        var drainingTotal = Resources()
         var trainingTotal = Resources()
         var idleTotals = (inference: Resources(), training: Resources())
         var (starting, queuedTotal, workersTotal, trainingRunning, trainingSlots, trainingStopping) = (0, 0, 0, 0, 0, 0)
         var functionTotals: [Int: (slots: Int, stopping: Int, running: Int, queued: Int, provisioned: Int)] = [:]
+        var held: [Int: Int] = [:]
+        var inLine = 0
 
         for index in pools.indices {
             let pool = pools[index]
@@ -44,7 +47,9 @@ extension Scheduler {
                     poolStarting += 1
                     check(worker.busy == 0, "2: \(workerName): busy while it starts")
                 case .ready: ready += 1
-                case .draining: check(worker.busy != 0, "\(workerName): draining, and nothing runs on it")
+                case .draining:
+                    drainingTotal += worker.resources
+                    check(worker.busy != 0, "\(workerName): draining, and nothing runs on it")
                 case .stopping:
                     stoppingTotal += worker.resources
                     function.stopping += slots
@@ -56,6 +61,8 @@ extension Scheduler {
                         runningSince += Pool.microseconds(worker.dispatchedAt[slot])
                     }
                 }
+                check(worker.share == share(worker.resources), "9: \(workerName): share is wrong")
+                if worker.isInUse { held[pool.function, default: 0] += worker.share }
                 if worker.isKept {
                     kept += 1
                     check(worker.isStarting || worker.isReady, "8: \(workerName): kept, and on its way out")
@@ -95,6 +102,12 @@ extension Scheduler {
                 "8: \(name): has fewer workers than are provisioned, and nothing to wait for")
             function.provisioned += pool.provisioned
 
+            if IndexList.isLinked(index, lineLinks) {
+                inLine += 1
+                check(!pool.queue.isEmpty || pool.lack != nil, "9: \(name): stands in line for nothing")
+                check(!canStart(index, at: now), "9: \(name): waits beside room for a start")
+            }
+
             var unlimited = 0
             var order: UInt64 = 0
             each(pool.queue, queueLinks) { index in
@@ -131,6 +144,7 @@ extension Scheduler {
             let function = functions[index]
             let sums = functionTotals[index] ?? (0, 0, 0, 0, 0)
             check(!function.pools.isEmpty, "function \(function.id.value): without pools")
+            check(function.share.held == held[index] ?? 0, "9: function \(function.id.value): share is wrong")
             check(
                 sums == (
                     function.slots, function.slotsStopping, function.running, function.queued, function.provisioned
@@ -146,7 +160,8 @@ extension Scheduler {
             (used - stopping).fits(budget) || (idleInference + idleTraining).workers == 0,
             "4: workers are idle beyond the budget")
         check(trainingTotal == usedByTraining, "4: training resources are wrong")
-        check(stoppingTotal == stopping, "4: stopping counters are wrong")
+        check(stoppingTotal == stopping && drainingTotal == draining, "4: counters of those that stop are wrong")
+        check(inLine == startLines.count && contention.isOn == (inLine > 0), "9: the line is wrong")
         check(idleTotals == (idleInference, idleTraining), "4: idle counters are wrong")
         check(starting == startsInFlight && starting <= limits.startsInFlightMax, "4: starts in flight")
         check(workersTotal == workers.count && workersTotal == workerIndices.count, "workers lost")
@@ -156,6 +171,14 @@ extension Scheduler {
             check(announcedWake.map { $0 <= earliest } ?? false, "6: a timer is set and no wake was asked for")
         }
         return violations
+    }
+
+    /// Whether this pool could have been given a start, whoever else keeps a turn.
+    private func canStart(_ pool: Int, at now: Instant) -> Bool {
+        guard !pools[pool].settings.isTraining, case .start = pools[pool].need(at: now) else { return false }
+        let after = used + resources(pool) + lineClaims
+        return functions[pools[pool].function].mayStart && startsInFlight < limits.startsInFlightMax
+            && startRate.nextStart <= now && after.fits(budget)
     }
 
     /// Whether something will look at this pool, which has no worker, again: it stands in line for a start, waits for

@@ -15,11 +15,22 @@ extension Scheduler {
         let known = pools[pool].measuredMegabytes ?? 0
         pools[pool].measuredMegabytes = max(memoryMegabytes, known - (known - memoryMegabytes) / 8)
         workers[worker].isMeasured = true
+        largestInferenceMegabytes = nil
         let change = Resources(workers: 0, memoryMegabytes: memoryMegabytes - workers[worker].memoryMegabytes)
         guard change.memoryMegabytes != 0 else { return }
         workers[worker].memoryMegabytes = memoryMegabytes
         used += change
-        if workers[worker].isStopping { stopping += change }
+        isLineStuck = false
+        switch workers[worker].state {
+        case .stopping: stopping += change
+        case .draining: draining += change
+        case .starting, .ready: break
+        }
+        let share = share(workers[worker].resources)
+        if workers[worker].isInUse {
+            hold(share - workers[worker].share, of: pools[pool].function, at: now)
+        }
+        workers[worker].share = share
         let isIdle = IndexList.isLinked(worker, idleLinks)
         if pools[pool].settings.isTraining {
             usedByTraining += change
@@ -37,6 +48,7 @@ extension Scheduler {
     package mutating func setMemoryBudget(megabytes: Int, at now: Instant, into out: inout ActionBuffer) {
         precondition(megabytes >= 0)
         budget.memoryMegabytes = min(megabytes, limits.memoryMegabytesMax)
+        isLineStuck = false
         fitBudget(at: now, into: &out)
         settle(at: now, into: &out)
     }

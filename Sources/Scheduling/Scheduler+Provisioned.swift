@@ -44,7 +44,7 @@ extension Scheduler {
             }
             updateLack(pool, at: now)
         }
-        joinStartLine(pools[pool].function)
+        joinStartLine(pools[pool].function, at: now)
     }
 
     /// Keeps ordinary workers of the pool instead of starting others.
@@ -82,6 +82,7 @@ extension Scheduler {
     private mutating func updateLack(_ pool: Int, at now: Instant) {
         if !lacksWorkers(pool) {
             pools[pool].lack = nil
+            leaveStartLineIfServed(pool)
         } else if pools[pool].lack == nil {
             lastOrder += 1
             pools[pool].lack = Pool.Lack(since: now, order: lastOrder)

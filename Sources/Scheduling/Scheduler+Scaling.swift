@@ -49,93 +49,173 @@ extension Scheduler {
     // MARK: - The start line
 
     /// Puts the pool in line if it wants a worker; else sets its timer for the time when it may.
-    mutating func joinStartLine(pool: Int) {
+    mutating func joinStartLine(pool: Int, at now: Instant) {
         guard wantsWorkers(pool), !IndexList.isLinked(pool, lineLinks) else { return }
-        if pools[pool].settings.isTraining {
-            trainingStartLine.append(pool, &lineLinks)
-        } else {
-            startLine.append(pool, &lineLinks)
+        let function = pools[pool].function
+        let isTraining = pools[pool].settings.isTraining
+        if !startLines[isTraining: isTraining].contains(function: function) {
+            functions[function].share.enter(contention, at: now)
         }
+        startLines[isTraining: isTraining].append(
+            pool, of: function, share: functions[function].share.turn(contention), &lineLinks)
+        // Where there was no room for those in line, there may be some for it.
+        if isLineStuck, !isTraining, canHaveRoom(pool) { isLineStuck = false }
+        if isTraining { isLineStuck = false }
     }
 
     private func wantsWorkers(_ pool: Int) -> Bool { !pools[pool].queue.isEmpty || pools[pool].lack != nil }
 
     /// All pools of a function, the longest waiting first.
-    mutating func joinStartLine(_ function: Int) {
+    mutating func joinStartLine(_ function: Int, at now: Instant) {
         guard functions[function].queued > 0 || functions[function].provisioned > 0 else { return }
         var oldest = -1
         for pool in functions[function].pools where wantsWorkers(pool) {
             if oldest < 0 || order(pool) < order(oldest) { oldest = pool }
         }
         guard oldest >= 0 else { return }
-        joinStartLine(pool: oldest)
-        for pool in functions[function].pools { joinStartLine(pool: pool) }
+        joinStartLine(pool: oldest, at: now)
+        for pool in functions[function].pools { joinStartLine(pool: pool, at: now) }
+    }
+
+    /// Those behind it may have its turn.
+    mutating func leaveStartLineIfServed(_ pool: Int) {
+        guard !wantsWorkers(pool), IndexList.isLinked(pool, lineLinks) else { return }
+        leaveStartLine(pool)
+        isLineStuck = false
     }
 
     mutating func leaveStartLine(_ pool: Int) {
         guard IndexList.isLinked(pool, lineLinks) else { return }
-        if pools[pool].settings.isTraining {
-            trainingStartLine.remove(pool, &lineLinks)
-        } else {
-            startLine.remove(pool, &lineLinks)
-        }
+        startLines[isTraining: pools[pool].settings.isTraining].remove(pool, of: pools[pool].function, &lineLinks)
     }
 
-    /// Starts what fits, in turn: each pool one worker, then the next pool.
+    /// Starts what fits, in turn: each time one worker for the function that has had least.
     ///
     /// A pool for which room is being made keeps its turn, and the room is not given to those behind it. A pool for which
     /// none can be made, because what it needs is in use, lets smaller ones pass, or an execution of a large function
     /// behind a training of days would keep every other function asleep; but not for longer than `yieldAfter` when
     /// callers wait for it and no training is in its way. Trainings come after all others.
+    ///
+    /// When all in line have been looked at in vain, nobody is again until something has changed (`isLineStuck`).
     mutating func placeStarts(at now: Instant, into out: inout ActionBuffer) {
+        guard !isLineStuck else { return }
+        var pass = Pass()
+        if placeStarts(isTraining: false, &pass, at: now, into: &out) {
+            lineClaims = pass.claimed
+            pass.claimed += pass.passedOver
+            _ = placeStarts(isTraining: true, &pass, at: now, into: &out)
+        }
+        isLineStuck = true
+    }
+
+    /// One look at the line.
+    private struct Pass {
+        /// What pools that keep their turn wait for.
         var claimed = Resources()
         var passedOver = Resources()
-        guard placeStarts(isTraining: false, &claimed, &passedOver, at: now, into: &out) else { return }
-        claimed += passedOver
-        _ = placeStarts(isTraining: true, &claimed, &passedOver, at: now, into: &out)
+    }
+
+    private enum Placement {
+        case started
+        /// It wants none, or not now.
+        case left
+        /// There is no room for it.
+        case passed
+        /// Nobody in this line may start now.
+        case lineIsFull
+        /// Nobody at all may.
+        case hostIsFull
     }
 
     /// `false` when no pool at all may start a worker now.
     private mutating func placeStarts(
-        isTraining: Bool, _ claimed: inout Resources, _ passedOver: inout Resources, at now: Instant,
-        into out: inout ActionBuffer
+        isTraining: Bool, _ pass: inout Pass, at now: Instant, into out: inout ActionBuffer
     ) -> Bool {
-        var lookedPast = 0
-        var pool = isTraining ? trainingStartLine.first : startLine.first
-        while pool != IndexList.end {
-            let next = lineLinks[pool].next
-            guard needsStart(pool, at: now), functionHasRoom(pool, at: now, into: &out) else {
+        var isHostFull = false
+        passedPools.removeAll(keepingCapacity: true)
+        look: while let function = firstInLine(isTraining: isTraining, at: now) {
+            let pool = startLines[isTraining: isTraining].firstPool(of: function)
+            switch place(pool, &pass, at: now, into: &out) {
+            case .started:
+                contention.virtualTime = max(contention.virtualTime, functions[function].share.virtualTime)
                 leaveStartLine(pool)
-                pool = next
-                continue
+                joinStartLine(pool: pool, at: now)
+            case .left: leaveStartLine(pool)
+            case .passed:
+                leaveStartLine(pool)
+                passedPools.append(pool)
+                // An event must not cost the whole line.
+                if passedPools.count == Self.looksMax { break look }
+            case .lineIsFull: break look
+            case .hostIsFull:
+                isHostFull = true
+                break look
             }
-            if isTraining, !trainingHasRoom(pool, at: now, into: &out) { return true }
-            guard startsInFlight < limits.startsInFlightMax else { return false }
-            guard startRate.nextStart <= now else {
-                timers.setNoLater(.startRate, than: startRate.nextStart)
-                return false
-            }
-            let need = resources(pool)
-            // It must fit now, and leave what those before it in line wait for.
-            guard (used + need).fits(budget), (used - stopping + claimed + need).fits(budget) else {
-                let canFit = makeRoom(for: pool, claimed + need, at: now, into: &out)
-                if canFit || keepsTurn(pool, at: now) { claimed += need } else { passedOver += need }
-                if !canFit {
-                    // The rest of the line is no smaller in workers; and an event must not cost the whole line.
-                    lookedPast += 1
-                    let workers = (used - stopping + claimed - evictable(for: pool)).workers
-                    if isTraining || workers >= limits.workersMax || lookedPast == 64 { return true }
-                }
-                pool = next
-                continue
-            }
-            start(pool, at: now, into: &out)
-            leaveStartLine(pool)
-            joinStartLine(pool: pool)
-            // Alone in line it may start the next at once; without an invocation that waits it may have all it wants.
-            pool = next == IndexList.end && IndexList.isLinked(pool, lineLinks) ? pool : next
         }
-        return true
+        for pool in passedPools.reversed() {
+            let function = pools[pool].function
+            startLines[isTraining: isTraining].prepend(
+                pool, of: function, share: functions[function].share.turn(contention), &lineLinks)
+        }
+        return !isHostFull
+    }
+
+    private static let looksMax = 64
+
+    private mutating func place(
+        _ pool: Int, _ pass: inout Pass, at now: Instant, into out: inout ActionBuffer
+    ) -> Placement {
+        let isTraining = pools[pool].settings.isTraining
+        guard needsStart(pool, at: now), functionHasRoom(pool, at: now, into: &out) else { return .left }
+        if isTraining, !trainingHasRoom(pool, at: now, into: &out) { return .lineIsFull }
+        guard startsInFlight < limits.startsInFlightMax else { return .hostIsFull }
+        // One of the starts in flight is left to those for whom callers wait.
+        if isTraining, startsInFlight > 0, startsInFlight >= limits.startsInFlightMax - 1 { return .lineIsFull }
+        guard startRate.nextStart <= now else {
+            timers.setNoLater(.startRate, than: startRate.nextStart)
+            return .hostIsFull
+        }
+        let need = resources(pool)
+        if isTraining, !leavesRoomForInference(need) {
+            pass.passedOver += need
+            return .passed
+        }
+        // It must fit now, and leave what those before it in line wait for.
+        if (used + need).fits(budget), (used - stopping + pass.claimed + need).fits(budget) {
+            start(pool, at: now, into: &out)
+            return .started
+        }
+        let canFit = makeRoom(for: pool, pass.claimed + need, at: now, into: &out)
+        if canFit || keepsTurn(pool, at: now) { pass.claimed += need } else { pass.passedOver += need }
+        // The rest of the line is no smaller in workers.
+        let workers = (used - stopping + pass.claimed - evictable(for: pool)).workers
+        return !canFit && (isTraining || workers >= limits.workersMax) ? .lineIsFull : .passed
+    }
+
+    /// Whether a look at the whole line could give this pool a start, as far as room is concerned.
+    private func canHaveRoom(_ pool: Int) -> Bool {
+        startsInFlight < limits.startsInFlightMax
+            && (used - stopping + lineClaims + resources(pool) - evictable(for: pool)).fits(budget)
+    }
+
+    /// Trainings leave the memory of the largest inference worker, and a place, to those that answer callers; but where
+    /// a training would fit only without that, it may have all.
+    private mutating func leavesRoomForInference(_ need: Resources) -> Bool {
+        let largest = largestInference()
+        guard largest > 0 else { return true }
+        let reserve = Resources(workers: 1, memoryMegabytes: largest)
+        return (usedByTraining + need + reserve).fits(budget) || !(need + reserve).fits(budget)
+    }
+
+    /// The most memory that one worker of the inference pools counts for; 0 when there is none.
+    private mutating func largestInference() -> Int {
+        if let largestInferenceMegabytes { return largestInferenceMegabytes }
+        var largest = 0
+        for pool in pools.indices where !pools[pool].settings.isTraining && !pools[pool].isDraining {
+            largest = max(largest, resources(pool).memoryMegabytes)
+        }
+        largestInferenceMegabytes = largest
+        return largest
     }
 
     /// The same as `need`, setting the timer.
@@ -193,21 +273,18 @@ extension Scheduler {
 
     // MARK: - Fair shares
 
-    /// The pool for which a worker of `pool` must give up its place although its own queue is not empty: one that has no
-    /// worker at all, waits for the same room, and has waited longer, by `HostLimits.yieldAfter` at least.
-    ///
-    /// Without this a pool whose queue never empties would keep its workers for ever. Trainings take turns at once.
-    func poolToYieldTo(from pool: Int, at now: Instant) -> PoolID? {
+    /// The pool for which a worker of `pool` that has finished must give up its place although its own queue is not empty:
+    /// one of a function that has had less of the host (`isAhead`), or one that has no worker at all, waits for the same
+    /// room, and has waited longer, by `HostLimits.yieldAfter` at least. Trainings take turns at once.
+    mutating func poolToYieldTo(from pool: Int, at now: Instant) -> PoolID? {
         guard !pools[pool].queue.isEmpty else { return nil }
-        if pools[pool].settings.isTraining {
-            let needy = trainingStartLine.first
-            if needy != IndexList.end, !training.willStart, isOwed(needy, by: pool, patience: .zero, at: now) {
-                return pools[needy].id
-            }
-        } else {
-            let needy = startLine.first
-            if needy != IndexList.end, !(used - stopping + resources(needy)).fits(budget),
-                isOwed(needy, by: pool, patience: limits.yieldAfter, at: now)
+        let isTraining = pools[pool].settings.isTraining
+        if contention.isOn, let needy = firstWaiting(isTraining: isTraining, at: now) {
+            if isTraining {
+                if !training.willStart, isOwed(needy, by: pool, patience: .zero, at: now) { return pools[needy].id }
+            } else if !(used - stopping - draining + resources(needy)).fits(budget),
+                isAhead(pools[pool].function, of: needy, at: now)
+                    || isOwed(needy, by: pool, patience: limits.yieldAfter, at: now)
             {
                 return pools[needy].id
             }
@@ -217,6 +294,16 @@ extension Scheduler {
         for needy in functions[function].pools
         where isOwed(needy, by: pool, patience: limits.yieldAfter, at: now) {
             return pools[needy].id
+        }
+        return nil
+    }
+
+    /// The first in line that still wants a worker and may start one.
+    private mutating func firstWaiting(isTraining: Bool, at now: Instant) -> Int? {
+        while let function = firstInLine(isTraining: isTraining, at: now) {
+            let pool = startLines[isTraining: isTraining].firstPool(of: function)
+            if needsStart(pool, at: now) { return pool }
+            leaveStartLine(pool)
         }
         return nil
     }

@@ -10,6 +10,7 @@ extension Scheduler {
         workers[worker].wasReady = true
         workers[worker].since = now
         startsInFlight -= 1
+        isLineStuck = false
         pools[pool].starting -= 1
         pools[pool].ready += 1
         pools[pool].coldStart.add(now - workers[worker].startedAt)
@@ -17,7 +18,7 @@ extension Scheduler {
         pools[pool].backoffUntil = Instant(nanoseconds: .min)
         offer(worker)
         serve(pools[pool].function, at: now, into: &out)
-        joinStartLine(pool: pool)
+        joinStartLine(pool: pool, at: now)
         settleIdle(worker, at: now, into: &out)
         updateEviction(pool)
         settle(at: now, into: &out)
@@ -29,7 +30,7 @@ extension Scheduler {
     package mutating func workerStopping(_ id: WorkerID, at now: Instant, into out: inout ActionBuffer) {
         guard let worker = workerIndices[id], !workers[worker].isStopping else { return }
         retire(worker, cause: .crashed, at: now)
-        joinStartLine(pool: workers[worker].pool)
+        joinStartLine(pool: workers[worker].pool, at: now)
         settle(at: now, into: &out)
     }
 
@@ -62,13 +63,14 @@ extension Scheduler {
         }
         used -= resources
         stopping -= resources
+        isLineStuck = false
         pools[pool].workers.remove(worker, &workerLinks)
         workerIndices[id] = nil
         workers.remove(worker)
 
         if isInitFailure { initFailed(id, pool, startedAt: startedAt, at: now, into: &out) }
         if running > 0 { serve(function, at: now, into: &out) }
-        joinStartLine(function)
+        joinStartLine(function, at: now)
         settle(at: now, into: &out)
     }
 
@@ -96,8 +98,8 @@ extension Scheduler {
         let cause = cause ?? startCause(pool)
         let worker = workers.insert(
             Worker(
-                id: id, pool: pool, cause: cause, memoryMegabytes: resources.memoryMegabytes, concurrency: slots,
-                at: now))
+                id: id, pool: pool, cause: cause, memoryMegabytes: resources.memoryMegabytes,
+                share: share(resources), concurrency: slots, at: now))
         if worker == workerLinks.count {
             workerLinks.append(.init())
             availableLinks.append(.init())
@@ -139,6 +141,7 @@ extension Scheduler {
     /// Any state -> stopping: out of all lists but its pool's, and counted as room to come.
     private mutating func retire(_ worker: Int, cause: StartCause, at now: Instant) {
         let pool = workers[worker].pool
+        isLineStuck = false
         pools[pool].live -= 1
         pools[pool].absence = cause
         let function = pools[pool].function
@@ -150,7 +153,7 @@ extension Scheduler {
             pools[pool].ready -= 1
             withdraw(worker)
             leaveIdle(worker)
-        case .draining: break
+        case .draining: draining -= workers[worker].resources
         case .stopping: preconditionFailure("worker \(workers[worker].id.value) stops twice")
         }
         if workers[worker].busy != 0 {
@@ -177,6 +180,7 @@ extension Scheduler {
         withdraw(worker)
         pools[workers[worker].pool].ready -= 1
         workers[worker].state = .draining(for: needy)
+        draining += workers[worker].resources
         updateEviction(workers[worker].pool)
     }
 
@@ -194,6 +198,8 @@ extension Scheduler {
         let function = pools[pool].function
         functions[function].provisioned -= pools[pool].provisioned
         leaveStartLine(pool)
+        largestInferenceMegabytes = nil
+        isLineStuck = false
         timers.cancel(.pool(pool))
         evictionHeap.remove(pool)
         functions[function].pools.removeAll { $0 == pool }

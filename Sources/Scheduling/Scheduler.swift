@@ -33,6 +33,7 @@ package import Domain
 /// 8. A pool that has fewer workers than are provisioned for it has a reason to get them: as in 6, it stands in line for a
 ///    start, waits for its backoff, or for slots of its function. A worker that is kept for this is stopped only when its
 ///    pool drains, the provision is lowered, or the host ends.
+/// 9. Nobody stands in line for a start that could happen.
 package struct Scheduler: Sendable {
     package let limits: HostLimits
 
@@ -53,7 +54,7 @@ package struct Scheduler: Sendable {
     var queued = Slab<Queued>()
     var lastOrder: UInt64 = 0
 
-    /// Links of `Pool.workers`, `.available` and `.idle`; of `Pool.queue`; of `startLine`.
+    /// Links of `Pool.workers`, `.available` and `.idle`; of `Pool.queue`; of `startLines`.
     var workerLinks: [IndexList.Link] = []
     var availableLinks: [IndexList.Link] = []
     var idleLinks: [IndexList.Link] = []
@@ -63,14 +64,23 @@ package struct Scheduler: Sendable {
     /// Pools by the priority of their idle workers, and the clock of greedy-dual.
     var evictionHeap = IndexedHeap<EvictionPriority>()
     var evictionClock = 0.0
-    /// Pools that want a worker, in turn.
-    var startLine = IndexList()
-    var trainingStartLine = IndexList()
+    var startLines = StartLines()
+    var contention = Contention()
+    /// All in line were looked at, and nothing that could help them has changed.
+    var isLineStuck = false
+    /// What those who keep their turn waited for then.
+    var lineClaims = Resources()
+    /// Those for whom there was no room, during a look at the line; kept for its memory.
+    var passedPools: [Int] = []
+    /// What a worker of the inference pools counts for at most; `nil` when it has to be looked for.
+    var largestInferenceMegabytes: Int?
     var drainingPools: [Int] = []
 
-    /// Sums over all workers; `stopping` is the part of those that were told to stop, `idle` of the idle ones.
+    /// Sums over all workers; `stopping` is the part of those that were told to stop, `draining` of those that stop when
+    /// they have finished, `idle` of the idle ones.
     var used = Resources()
     var stopping = Resources()
+    var draining = Resources()
     var idleInference = Resources()
     var idleTraining = Resources()
     var usedByTraining = Resources()
@@ -117,6 +127,7 @@ package struct Scheduler: Sendable {
             histories[pool] = UseHistory()
         }
         poolIndices[id] = pool
+        largestInferenceMegabytes = nil
         functions[function].pools.append(pool)
         if settings.isTraining { training.pools.append(pool) }
         updateFunction(settings.function, reservedConcurrency: settings.reservedConcurrency, at: now, into: &out)
@@ -132,6 +143,7 @@ package struct Scheduler: Sendable {
         let old = functions[function].reservedConcurrency
         guard old != reservedConcurrency else { return }
         functions[function].reservedConcurrency = reservedConcurrency
+        isLineStuck = false
         if reservedConcurrency == 0 {
             for pool in functions[function].pools { refuseQueued(pool, .reservedConcurrencyZero, into: &out) }
         }
@@ -143,7 +155,7 @@ package struct Scheduler: Sendable {
             }
         }
         serve(function, at: now, into: &out)
-        joinStartLine(function)
+        joinStartLine(function, at: now)
         settle(at: now, into: &out)
     }
 
@@ -153,6 +165,8 @@ package struct Scheduler: Sendable {
         guard let pool = poolIndices[id], !pools[pool].isDraining else { return }
         setProvisioned(0, of: pool, at: now, into: &out)
         pools[pool].isDraining = true
+        largestInferenceMegabytes = nil
+        isLineStuck = false
         drainingPools.append(pool)
         settle(at: now, into: &out)
     }
@@ -179,7 +193,7 @@ package struct Scheduler: Sendable {
             waitMax == nil ? pools[pool].queuedUnlimited : pools[pool].queue.count - pools[pool].queuedUnlimited
         guard waiting < limit else { return out.actions.append(.refuse(id, .queueFull(limit: limit))) }
         enqueue(id, pool, waitMax: waitMax, at: now)
-        joinStartLine(pool: pool)
+        joinStartLine(pool: pool, at: now)
         settle(at: now, into: &out)
     }
 
@@ -215,7 +229,7 @@ package struct Scheduler: Sendable {
                 }
             }
             serve(function, at: now, into: &out)
-            joinStartLine(pool: pool)
+            joinStartLine(pool: pool, at: now)
             settleIdle(worker, at: now, into: &out)
         }
         settle(at: now, into: &out)
@@ -229,11 +243,11 @@ package struct Scheduler: Sendable {
         announcedWake = nil
         while let owner = timers.popDue(at: now) {
             switch owner {
-            case .startRate: break  // settle() looks at the start line
+            case .startRate: isLineStuck = false
             case .pool(let pool):
                 stopExpired(pool, at: now, into: &out)
                 prewarm(pool, at: now, into: &out)
-                joinStartLine(pool: pool)
+                joinStartLine(pool: pool, at: now)
                 scheduleNextLook(pool, at: now)
             case .queued(let index):
                 let id = queued[index].id
@@ -259,7 +273,8 @@ package struct Scheduler: Sendable {
 
     /// The end of each event: starts for which there is room, pools that are done, and the next wake.
     mutating func settle(at now: Instant, into out: inout ActionBuffer) {
-        if !startLine.isEmpty || !trainingStartLine.isEmpty { placeStarts(at: now, into: &out) }
+        if !startLines.isEmpty { placeStarts(at: now, into: &out) }
+        contention.set(!startLines.isEmpty, at: now)
         if !drainingPools.isEmpty { finishDraining(at: now, into: &out) }
         if isShuttingDown, !isAllStoppedAnnounced, workers.count == 0 {
             isAllStoppedAnnounced = true

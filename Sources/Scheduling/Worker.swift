@@ -19,6 +19,8 @@ struct Worker: Sendable {
     /// What it counts for: what its pool's workers take, until it was measured.
     var memoryMegabytes: Int
     var isMeasured = false
+    /// Of the host, as `FairShare` counts it.
+    var share: Int
     var state = State.starting
     var wasReady = false
     /// One of its pool's `kept`.
@@ -34,11 +36,12 @@ struct Worker: Sendable {
     /// By slot; has meaning while the slot is busy.
     var dispatchedAt: [Instant]
 
-    init(id: WorkerID, pool: Int, cause: StartCause, memoryMegabytes: Int, concurrency: Int, at now: Instant) {
+    init(id: WorkerID, pool: Int, cause: StartCause, memoryMegabytes: Int, share: Int, concurrency: Int, at now: Instant) {
         self.id = id
         self.pool = pool
         self.cause = cause
         self.memoryMegabytes = memoryMegabytes
+        self.share = share
         startedAt = now
         since = now
         dispatchedAt = Array(repeating: now, count: concurrency)

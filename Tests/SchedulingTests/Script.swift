@@ -72,7 +72,7 @@ struct Script {
         buffer.removeAll()
         wake = nil
         event(&scheduler, now, &buffer)
-        let violations = scheduler.checkInvariants()
+        let violations = scheduler.checkInvariants(at: now)
         precondition(violations.isEmpty, "\(violations)")
         return buffer.actions.compactMap { action in
             switch action {
