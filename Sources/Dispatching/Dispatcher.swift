@@ -233,17 +233,35 @@ package final class Dispatcher {
 
     // MARK: - Changes of functions
 
-    /// A function was changed, or is gone (`nil`): what no longer has a route drains.
-    package func functionChanged(_ id: Function.ID, to entry: Catalog.Entry?) {
+    /// A function was changed, or is gone (`nil`): what no longer has a route drains. Where a new `$LATEST` takes its
+    /// place, or an alias has moved, the workers of the version that is called from now on start at once.
+    package func functionChanged(_ id: Function.ID, to entry: Catalog.Entry?, moved: AliasChange? = nil) {
         for pool in pools.pools(of: id) {
             guard let known = pools.entries[pool], known.training == nil else { continue }
-            let isCurrent = entry?.version(known.version.number).map { PoolKey(id, $0) == known.key } ?? false
-            if !isCurrent { drain(pool) }
+            let current = entry?.version(known.version.number)
+            guard current.map({ PoolKey(id, $0) }) != known.key else { continue }
+            if let entry, let current { prepare(current, of: entry, inPlaceOf: pool) }
+            drain(pool)
+        }
+        if let entry, let from = moved?.from, let to = moved?.to, from.version != to.version,
+            let new = entry.version(to.version),
+            let old = entry.version(from.version).flatMap({ pools.ids[PoolKey(id, $0)] })
+        {
+            prepare(new, of: entry, inPlaceOf: old)
         }
         if let entry {
             event { $0.updateFunction(id, reservedConcurrency: entry.function.reservedConcurrency, at: $1, into: &$2) }
             provide(entry)
         }
+    }
+
+    private func prepare(_ version: Version, of entry: Catalog.Entry, inPlaceOf old: PoolID) {
+        guard version.configuration.settings.trains == nil, let status = scheduler.status(of: old),
+            status.starting + status.idle + status.busy > 0
+        else { return }
+        let route = Catalog.Route(function: entry.function, version: version)
+        let pool = pools.ids[PoolKey(entry.function.id, version)] ?? addPool(for: route)
+        event { $0.prepare(pool, inPlaceOf: old, at: $1, into: &$2) }
     }
 
     /// Gives each version of a function the workers that are provisioned for it, and takes what no longer is.

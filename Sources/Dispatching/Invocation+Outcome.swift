@@ -53,6 +53,7 @@ extension Invocation {
         switch refusal {
         case .queueFull(let limit): result = .refused(.queueFull(limit: limit))
         case .waitedTooLong: result = .refused(.waitedTooLong(now - arrivedAt))
+        case .wouldWaitTooLong(let wait, let limit): result = .refused(.wouldWaitTooLong(wait, limit: limit))
         case .reservedConcurrencyZero: result = .refused(.noConcurrency)
         case .initBackoff(let until): result = .refused(.startsPaused(retryAfter: until - now))
         case .shutdown: result = .refused(.shuttingDown)

@@ -81,6 +81,8 @@ package enum InvocationRefusal: Equatable, Sendable {
     case queueFull(limit: Int)
     /// No worker became free in the time that an invocation waits at the most.
     case waitedTooLong(Interval)
+    /// It would not get a worker within `limit`, as it looks on arrival.
+    case wouldWaitTooLong(Interval, limit: Interval)
     /// Starts of this version failed, and are tried again after the given time.
     case startsPaused(retryAfter: Interval)
     case shuttingDown

@@ -137,7 +137,10 @@ package final class RoostHost {
             loop: loop, limits: settings.limits, placement: placement, logs: logs, metrics: Metrics())
         self.dispatcher = dispatcher
         management.onChange = { [unowned dispatcher, unowned catalog] change in
-            if let function = change.function { dispatcher.functionChanged(function, to: catalog.entry(function)) }
+            guard let function = change.function else { return }
+            var moved: AliasChange?
+            if case .putAlias(_, _, let change) = change { moved = change }
+            dispatcher.functionChanged(function, to: catalog.entry(function), moved: moved)
         }
         dispatcher.isCurrent = { [unowned catalog] route in
             catalog.entry(route.function.id)?.version(route.version.number)?.revision == route.version.revision

@@ -138,6 +138,7 @@ extension WireError {
 
     /// - Parameter isReserved: whether the function has a concurrency limit of its own.
     package init(_ refusal: InvocationRefusal, isReserved: Bool) {
+        func tenths(_ interval: Interval) -> Double { (interval.seconds * 10).rounded() / 10 }
         func throttled(_ detail: String, _ after: Interval) -> WireError {
             let reason =
                 isReserved ? "ReservedFunctionConcurrentInvocationLimitExceeded" : "ConcurrentInvocationLimitExceeded"
@@ -150,7 +151,12 @@ extension WireError {
         case .queueFull(let limit):
             self = throttled("\(limit) invocations of the function are waiting, which is the limit.", .seconds(1))
         case .waitedTooLong(let limit):
-            self = throttled("No worker became free within \((limit.seconds * 10).rounded() / 10) s.", .seconds(1))
+            self = throttled("No worker became free within \(tenths(limit)) s.", .seconds(1))
+        case .wouldWaitTooLong(let wait, let limit):
+            // By then the queue is as short as it may be.
+            self = throttled(
+                "The invocation would wait for \(tenths(wait)) s, and may wait for \(tenths(limit)) s.",
+                .seconds(wait.seconds - limit.seconds))
         case .startsPaused(let retryAfter):
             self = throttled("Workers of the function fail to start; the next is started later.", retryAfter)
         case .shuttingDown:

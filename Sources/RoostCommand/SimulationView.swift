@@ -20,6 +20,7 @@ struct SimulationView {
         [
             ("QueueFull", "queue full", report.refused.queueFull),
             ("WaitedTooLong", "waited too long", report.refused.waitedTooLong),
+            ("WouldWaitTooLong", "would wait too long", report.refused.wouldWaitTooLong),
             ("InitFailed", "init failed", report.refused.initFailed),
             ("InitBackoff", "pause after a failed init", report.refused.initBackoff),
             ("NeverFits", "never fits", report.refused.neverFits),

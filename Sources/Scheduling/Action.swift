@@ -48,10 +48,12 @@ package enum Refusal: Hashable, Sendable {
     case queueFull(limit: Int)
     /// The limit to its wait passed before a slot was free.
     case waitedTooLong
+    /// It would pass, as it looks on arrival: it would have to wait for so long.
+    case wouldWaitTooLong(Interval, limit: Interval)
     case reservedConcurrencyZero
     /// The worker whose init it waited for failed; the caller knows why.
     case initFailed(WorkerID)
-    /// Init failed a moment ago, and the next attempt is not before this instant.
+    /// Init failed a moment ago, or workers crashed one after the other, and the next attempt is not before this instant.
     case initBackoff(until: Instant)
     /// One worker needs more memory than the whole budget.
     case neverFits(memoryMegabytes: Int, limit: Int)

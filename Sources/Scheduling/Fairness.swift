@@ -10,7 +10,9 @@ import Domain
 /// how far one may be ahead, MQFQ: Hedayati et al., USENIX ATC 2019).
 ///
 /// A place is held for many invocations, and changing hands costs a cold start. So a worker that has finished is given up
-/// for another function only when its own is ahead by `Scheduler.patience` and holds more than the other would then.
+/// for another function only when its own is ahead by `Scheduler.patience`, and holds no less than the other would then;
+/// or when the other has waited for its first worker for `HostLimits.yieldAfter`, for one that is large beside what many
+/// others hold each.
 struct FairShare: Sendable {
     /// Of the workers in use, together.
     private(set) var held = 0
@@ -69,7 +71,8 @@ extension Scheduler {
     /// In millionths of the host, at least 1.
     func share(_ resources: Resources) -> Int {
         let memory =
-            limits.memoryMegabytesMax == .max ? 0 : resources.memoryMegabytes * 1_000_000 / max(1, limits.memoryMegabytesMax)
+            limits.memoryMegabytesMax == .max
+            ? 0 : resources.memoryMegabytes * 1_000_000 / max(1, limits.memoryMegabytesMax)
         return max(1, 1_000_000 / limits.workersMax, memory)
     }
 
@@ -101,8 +104,10 @@ extension Scheduler {
         functions[other].share.count(contention, at: now)
         let worker = share(resources(needy))
         let lead = functions[function].share.virtualTime - functions[other].share.virtualTime
-        return lead > patience(needy) * Double(worker)
-            && functions[other].share.held + worker <= functions[function].share.held
+        let held = functions[function].share.held
+        guard lead > patience(needy) * Double(min(worker, held)) else { return false }
+        return functions[other].share.held + worker <= held
+            || pools[needy].live == 0 && since(needy) + limits.yieldAfter <= now
     }
 
     /// How far ahead of this pool's function another may be, in seconds of one worker: a few cold starts, so that most of

@@ -23,6 +23,9 @@ package struct HostLimits: Equatable, Sendable {
     package var keepAlivePrice = 12.0
     /// Which idle worker makes room for others.
     package var eviction = Eviction.greedyDual
+    /// So many workers of a pool in a row that were lost without an answer stop its starts for a while, as a failed init
+    /// does.
+    package var crashesMax = 20
     /// First pause after a failed init; doubles with each further one, up to `initBackoffMax`.
     package var initBackoff = Interval.seconds(1)
     package var initBackoffMax = Interval.seconds(60)

@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// Idle workers: for how long they are kept, and when one is started ahead of a call.
 extension Scheduler {
@@ -170,9 +170,26 @@ extension Scheduler {
         start(pool, as: .prewarmed, at: now, into: &out)
     }
 
+    /// Who called `old` will call this pool instead: after a redeploy, or an alias's move. Starts as many workers as are
+    /// in use there, and one if some are only ready, as far as there is room without evicting anybody. A learned keep-alive
+    /// keeps them for `handOver` at least. Unknown or draining pools are ignored; so are those that train, or keep nothing.
+    package mutating func prepare(
+        _ id: PoolID, inPlaceOf old: PoolID, at now: Instant, into out: inout ActionBuffer
+    ) {
+        guard let pool = poolIndices[id], let old = poolIndices[old], pools[pool].keepAlive != .zero else { return }
+        let wanted = max(histories[old].inUse, min(1, pools[old].ready + pools[old].starting))
+        while pools[pool].live < wanted, hasRoom(pool, at: now) {
+            pools[pool].prewarmedUntil = now + Self.handOver
+            start(pool, as: .redeploy, at: now, into: &out)
+        }
+        settle(at: now, into: &out)
+    }
+
+    private static let handOver = Interval.seconds(60)
+
     /// Whether a worker may start that nobody waits for: nothing is evicted for it, and no limit passed.
     private func hasRoom(_ pool: Int, at now: Instant) -> Bool {
-        !isShuttingDown && !pools[pool].isDraining && now >= pools[pool].backoffUntil
+        !isShuttingDown && !pools[pool].isDraining && !pools[pool].settings.isTraining && pools[pool].breaker.isClosed
             && startLines.isEmpty && startsInFlight < limits.startsInFlightMax && startRate.nextStart <= now
             && functions[pools[pool].function].mayStart && (used + resources(pool)).fits(budget)
     }

@@ -23,6 +23,8 @@ struct MovingAverage: Sendable {
     }
 
     /// What most samples stay below.
+    var usualMax: Double? { mean.map { $0 + deviation } }
+    /// What almost all stay below.
     var cautious: Double? { mean.map { $0 + 2 * deviation } }
 }
 
@@ -87,11 +89,7 @@ struct Pool: Sendable {
         let order: UInt64
     }
 
-    /// No start before this; set by a failed init.
-    var backoffUntil = Instant(nanoseconds: .min)
-    /// The last pause; `nil` when the last init succeeded.
-    var backoff: Interval?
-    var backoffSetAt = Instant(nanoseconds: .min)
+    var breaker = Breaker()
 
     init(id: PoolID, settings: PoolSettings, function: Int, limits: HostLimits) {
         self.id = id

@@ -9,14 +9,45 @@ extension Scheduler {
             return .neverFits(
                 memoryMegabytes: pools[pool].settings.memoryMegabytes, limit: limits.memoryMegabytesMax)
         }
-        if !isUnlimited, now < pools[pool].backoffUntil, pools[pool].ready == 0, pools[pool].starting == 0 {
-            return .initBackoff(until: pools[pool].backoffUntil)
+        if !isUnlimited, now < pools[pool].breaker.openUntil, pools[pool].ready + pools[pool].starting == 0 {
+            return .initBackoff(until: pools[pool].breaker.openUntil)
         }
         return nil
     }
 
     func mayRun(_ pool: Int) -> Bool {
         functions[pools[pool].function].mayRun && (!pools[pool].settings.isTraining || training.mayRun)
+    }
+
+    /// The least that one more invocation of this pool will wait in its queue, when invocations take as long as usual and
+    /// the pool gets at once all workers for which the host has room; `nil` when nobody can tell. Where others hold the
+    /// room, the pool may get as many again as it has.
+    func predictedWait(_ pool: Int, at now: Instant) -> Interval? {
+        guard let service = pools[pool].serviceTime.mean else { return nil }
+        let each = pools[pool].settings.workerConcurrency
+        let slots = (pools[pool].ready + pools[pool].starting) * each
+        guard slots > 0, pools[pool].queue.count >= slots else { return nil }
+        let ahead = pools[pool].queue.count
+        let running = Double(pools[pool].running) * service - pools[pool].runningSeconds(at: now)
+        let wait = (max(0, running) + Double(ahead) * service) / Double(slots)
+        let more = slotsToCome(pool)
+        guard more > 0 else { return .seconds(contention.isOn ? wait / 2 : wait) }
+        guard let coldStart = pools[pool].coldStart.mean else { return nil }
+        // The new slots take the first ones as soon as they are there.
+        let behind = Double(max(0, ahead - more)) * service / Double(slots + more)
+        return .seconds(min(wait, coldStart + behind))
+    }
+
+    /// Slots of workers that the pool may start beside those that it has.
+    private func slotsToCome(_ pool: Int) -> Int {
+        let each = pools[pool].settings.workerConcurrency
+        let function = functions[pools[pool].function]
+        let need = resources(pool)
+        let free = budget - (used - stopping) + evictable(for: pool)
+        let byMemory = need.memoryMegabytes > 0 ? free.memoryMegabytes / need.memoryMegabytes : free.workers
+        var slots = max(0, min(free.workers, byMemory)) * each
+        if let reserved = function.reservedConcurrency { slots = min(slots, max(0, reserved - function.slots)) }
+        return slots
     }
 
     mutating func enqueue(_ id: InvocationID, _ pool: Int, waitMax: Interval?, at now: Instant) {
@@ -47,11 +78,18 @@ extension Scheduler {
         leaveStartLineIfServed(pool)
     }
 
-    mutating func refuseQueued(_ pool: Int, _ refusal: Refusal, into out: inout ActionBuffer) {
-        while !pools[pool].queue.isEmpty {
-            let index = pools[pool].queue.first
-            out.actions.append(.refuse(queued[index].id, refusal))
-            dequeue(index)
+    /// - Parameter isUnlimited: also those who wait without a limit.
+    mutating func refuseQueued(
+        _ pool: Int, isUnlimited: Bool = true, _ refusal: Refusal, into out: inout ActionBuffer
+    ) {
+        var index = pools[pool].queue.first
+        while index != IndexList.end {
+            let next = queueLinks[index].next
+            if isUnlimited || !queued[index].isUnlimited {
+                out.actions.append(.refuse(queued[index].id, refusal))
+                dequeue(index)
+            }
+            index = next
         }
     }
 

@@ -24,7 +24,7 @@ package struct PoolStatus: Equatable, Sendable {
     /// Learned means, `nil` before the first sample.
     package let serviceTimeSeconds: Double?
     package let coldStartSeconds: Double?
-    /// No start before this, after a failed init.
+    /// No start before this, after failed inits or crashes.
     package let backoffUntil: Instant?
     package let keepAlive: Interval
 }
@@ -99,7 +99,7 @@ extension Scheduler {
             oldestQueuedAt: pool.queue.isEmpty ? nil : queued[pool.queue.first].arrivedAt, running: pool.running,
             provisioned: pool.provisioned, kept: pool.kept, keptReady: keptReady,
             serviceTimeSeconds: pool.serviceTime.mean, coldStartSeconds: pool.coldStart.mean,
-            backoffUntil: pool.backoff == nil ? nil : pool.backoffUntil, keepAlive: pool.keepAlive ?? .zero)
+            backoffUntil: pool.breaker.isClosed ? nil : pool.breaker.openUntil, keepAlive: pool.keepAlive ?? .zero)
     }
 
     /// In the order in which they were started.

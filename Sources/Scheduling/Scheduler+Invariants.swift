@@ -182,10 +182,12 @@ extension Scheduler {
     }
 
     /// Whether something will look at this pool, which has no worker, again: it stands in line for a start, waits for
-    /// its backoff, or shares a reserved concurrency whose slots are taken.
+    /// its backoff, shares a reserved concurrency whose slots are taken, or has the one worker that shows whether others
+    /// would fail.
     private func hasProspect(_ pool: Int) -> Bool {
         IndexList.isLinked(pool, lineLinks)
             || timers.deadline(of: .pool(pool)) != nil
             || !functions[pools[pool].function].mayStart
+            || !pools[pool].breaker.isClosed && pools[pool].ready + pools[pool].starting > 0
     }
 }

@@ -9,7 +9,8 @@ extension Pool {
     }
 
     /// Whether one more worker would be ready before the queue drains:
-    /// predicted wait = work ahead / slots > cold start, starting workers counted as slots.
+    /// predicted wait = work ahead / slots > cold start, starting workers counted as slots. The cold start is taken to be
+    /// longer than the mean by the mean deviation, so that most starts do come in time.
     ///
     /// The work ahead is the queue at the mean service time, plus what runs. What runs is taken to last as long again as
     /// it has run already when that is more than the mean, so that one long invocation is noticed although the mean is
@@ -17,12 +18,12 @@ extension Pool {
     ///
     /// Before that it has the workers that are provisioned.
     func need(at now: Instant) -> Need {
-        if lack != nil { return now >= backoffUntil ? .start : .later(backoffUntil) }
         let slotsStarting = starting * settings.workerConcurrency
-        guard queue.count > slotsStarting else { return .none }
-        guard now >= backoffUntil else { return .later(backoffUntil) }
-        guard ready + starting > 0 else { return .start }
-        guard let coldStart = coldStart.mean else { return .none }  // the first start tells how long they take
+        guard lack != nil || queue.count > slotsStarting else { return .none }
+        guard now >= breaker.openUntil else { return .later(breaker.openUntil) }
+        if !breaker.isClosed { return ready + starting == 0 ? .start : .none }
+        guard lack == nil, ready + starting > 0 else { return .start }
+        guard let coldStart = coldStart.usualMax else { return .none }  // the first start tells how long they take
 
         let queued = Double(queue.count)
         let running = Double(self.running)
@@ -178,6 +179,9 @@ extension Scheduler {
         let need = resources(pool)
         if isTraining, !leavesRoomForInference(need) {
             pass.passedOver += need
+            if let worker = longestIdle(among: training.pools, except: nil) {
+                stop(worker, .evicted(for: pools[pool].id), at: now, into: &out)
+            }
             return .passed
         }
         // It must fit now, and leave what those before it in line wait for.
@@ -274,8 +278,8 @@ extension Scheduler {
     // MARK: - Fair shares
 
     /// The pool for which a worker of `pool` that has finished must give up its place although its own queue is not empty:
-    /// one of a function that has had less of the host (`isAhead`), or one that has no worker at all, waits for the same
-    /// room, and has waited longer, by `HostLimits.yieldAfter` at least. Trainings take turns at once.
+    /// one of a function that has had less of the host (`isAhead`); within one function's reserved concurrency, one that has
+    /// no worker at all and has waited longer, by `HostLimits.yieldAfter` at least. Trainings take turns at once.
     mutating func poolToYieldTo(from pool: Int, at now: Instant) -> PoolID? {
         guard !pools[pool].queue.isEmpty else { return nil }
         let isTraining = pools[pool].settings.isTraining
@@ -284,7 +288,6 @@ extension Scheduler {
                 if !training.willStart, isOwed(needy, by: pool, patience: .zero, at: now) { return pools[needy].id }
             } else if !(used - stopping - draining + resources(needy)).fits(budget),
                 isAhead(pools[pool].function, of: needy, at: now)
-                    || isOwed(needy, by: pool, patience: limits.yieldAfter, at: now)
             {
                 return pools[needy].id
             }
@@ -310,7 +313,7 @@ extension Scheduler {
 
     private func isOwed(_ needy: Int, by pool: Int, patience: Interval, at now: Instant) -> Bool {
         guard needy != pool, wantsWorkers(needy), pools[needy].ready + pools[needy].starting == 0,
-            now >= pools[needy].backoffUntil
+            now >= pools[needy].breaker.openUntil
         else { return false }
         return since(needy) + patience <= now && order(needy) < order(pool)
     }
@@ -321,7 +324,7 @@ extension Scheduler {
             pools[pool].queue.isEmpty ? .max : queued[pools[pool].queue.first].order, pools[pool].lack?.order ?? .max)
     }
 
-    private func since(_ pool: Int) -> Instant {
+    func since(_ pool: Int) -> Instant {
         min(
             pools[pool].queue.isEmpty ? .distantFuture : queued[pools[pool].queue.first].arrivedAt,
             pools[pool].lack?.since ?? .distantFuture)

@@ -14,8 +14,7 @@ extension Scheduler {
         pools[pool].starting -= 1
         pools[pool].ready += 1
         pools[pool].coldStart.add(now - workers[worker].startedAt)
-        pools[pool].backoff = nil
-        pools[pool].backoffUntil = Instant(nanoseconds: .min)
+        pools[pool].breaker.ready()
         offer(worker)
         serve(pools[pool].function, at: now, into: &out)
         joinStartLine(pool: pool, at: now)
@@ -29,7 +28,7 @@ extension Scheduler {
     /// call this before `invocationFinished`.
     package mutating func workerStopping(_ id: WorkerID, at now: Instant, into out: inout ActionBuffer) {
         guard let worker = workerIndices[id], !workers[worker].isStopping else { return }
-        retire(worker, cause: .crashed, at: now)
+        crashed(worker, at: now, into: &out)
         joinStartLine(pool: workers[worker].pool, at: now)
         settle(at: now, into: &out)
     }
@@ -46,7 +45,8 @@ extension Scheduler {
         let wasStopping = workers[worker].isStopping
         let startedAt = workers[worker].startedAt
         let isInitFailure = !workers[worker].wasReady && (reason == .initFailed || !wasStopping)
-        if !wasStopping { retire(worker, cause: .crashed, at: now) }
+        let wasInUse = workers[worker].isInUse
+        if !wasStopping { crashed(worker, at: now, into: &out) }
         let pool = workers[worker].pool
         let function = pools[pool].function
         let running = workers[worker].running
@@ -68,23 +68,32 @@ extension Scheduler {
         workerIndices[id] = nil
         workers.remove(worker)
 
-        if isInitFailure { initFailed(id, pool, startedAt: startedAt, at: now, into: &out) }
+        // What was started ahead of a call fails unseen: the call gets its own start, and its error.
+        if isInitFailure, wasInUse || !pools[pool].queue.isEmpty || pools[pool].lack != nil {
+            initFailed(id, pool, startedAt: startedAt, at: now, into: &out)
+        }
         if running > 0 { serve(function, at: now, into: &out) }
         joinStartLine(function, at: now)
         settle(at: now, into: &out)
+    }
+
+    /// The worker is lost, or as good as that, and the scheduler did not want it.
+    private mutating func crashed(_ worker: Int, at now: Instant, into out: inout ActionBuffer) {
+        retire(worker, cause: .crashed, at: now)
+        let pool = workers[worker].pool
+        guard workers[worker].wasReady,
+            pools[pool].breaker.crashed(startedAt: workers[worker].startedAt, at: now, limits),
+            pools[pool].ready + pools[pool].starting == 0
+        else { return }
+        let refusal = Refusal.initBackoff(until: pools[pool].breaker.openUntil)
+        refuseQueued(pool, isUnlimited: false, refusal, into: &out)
     }
 
     /// Workers that failed together count as one failure.
     private mutating func initFailed(
         _ id: WorkerID, _ pool: Int, startedAt: Instant, at now: Instant, into out: inout ActionBuffer
     ) {
-        if startedAt >= pools[pool].backoffSetAt {
-            let last = pools[pool].backoff
-            let pause = last.map { min($0 + $0, limits.initBackoffMax) } ?? limits.initBackoff
-            pools[pool].backoff = pause
-            pools[pool].backoffUntil = now + pause
-            pools[pool].backoffSetAt = now
-        }
+        pools[pool].breaker.initFailed(startedAt: startedAt, at: now, limits)
         if pools[pool].ready == 0 { refuseQueued(pool, .initFailed(id), into: &out) }
     }
 

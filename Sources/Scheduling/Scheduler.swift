@@ -31,8 +31,8 @@ package import Domain
 ///    timer.
 /// 7. Every timer belongs to a pool or a queued invocation that is there.
 /// 8. A pool that has fewer workers than are provisioned for it has a reason to get them: as in 6, it stands in line for a
-///    start, waits for its backoff, or for slots of its function. A worker that is kept for this is stopped only when its
-///    pool drains, the provision is lowered, or the host ends.
+///    start, waits for its backoff, for slots of its function, or for the one worker that is tried after a failure. A
+///    worker that is kept for this is stopped only when its pool drains, the provision is lowered, or the host ends.
 /// 9. Nobody stands in line for a start that could happen.
 package struct Scheduler: Sendable {
     package let limits: HostLimits
@@ -192,6 +192,9 @@ package struct Scheduler: Sendable {
         let waiting =
             waitMax == nil ? pools[pool].queuedUnlimited : pools[pool].queue.count - pools[pool].queuedUnlimited
         guard waiting < limit else { return out.actions.append(.refuse(id, .queueFull(limit: limit))) }
+        if let waitMax, let wait = predictedWait(pool, at: now), wait > min(waitMax, limits.queueWaitMax) {
+            return out.actions.append(.refuse(id, .wouldWaitTooLong(wait, limit: min(waitMax, limits.queueWaitMax))))
+        }
         enqueue(id, pool, waitMax: waitMax, at: now)
         joinStartLine(pool: pool, at: now)
         settle(at: now, into: &out)
@@ -213,6 +216,7 @@ package struct Scheduler: Sendable {
         let function = pools[pool].function
         let dispatchedAt = workers[worker].dispatchedAt[Int(slot.index)]
         workers[worker].busy &= ~(1 << slot.index)
+        pools[pool].breaker.answered()
         functions[function].running -= 1
         if pools[pool].settings.isTraining { training.running -= 1 }
         if workers[worker].isStopping {

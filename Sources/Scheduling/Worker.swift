@@ -36,7 +36,9 @@ struct Worker: Sendable {
     /// By slot; has meaning while the slot is busy.
     var dispatchedAt: [Instant]
 
-    init(id: WorkerID, pool: Int, cause: StartCause, memoryMegabytes: Int, share: Int, concurrency: Int, at now: Instant) {
+    init(
+        id: WorkerID, pool: Int, cause: StartCause, memoryMegabytes: Int, share: Int, concurrency: Int, at now: Instant
+    ) {
         self.id = id
         self.pool = pool
         self.cause = cause

@@ -20,16 +20,18 @@ extension StartCause {
 package struct RefusalCounts: Equatable, Sendable {
     package var queueFull = 0
     package var waitedTooLong = 0
+    package var wouldWaitTooLong = 0
     package var initFailed = 0
     package var initBackoff = 0
     package var neverFits = 0
 
-    package var total: Int { queueFull + waitedTooLong + initFailed + initBackoff + neverFits }
+    package var total: Int { queueFull + waitedTooLong + wouldWaitTooLong + initFailed + initBackoff + neverFits }
 
     mutating func count(_ refusal: Refusal) {
         switch refusal {
         case .queueFull: queueFull += 1
         case .waitedTooLong: waitedTooLong += 1
+        case .wouldWaitTooLong: wouldWaitTooLong += 1
         case .initFailed: initFailed += 1
         case .initBackoff: initBackoff += 1
         case .neverFits: neverFits += 1

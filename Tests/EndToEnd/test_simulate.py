@@ -44,7 +44,7 @@ def test_json_of_two_calls():
         "KeepAliveSeconds": 5, "MemoryMegabytes": None, "Workers": 256, "Concurrency": 1, "Faults": 0, "Seed": None}
     assert (answer["Functions"], answer["Invocations"], answer["Finished"], answer["Failed"]) == (1, 2, 2, 0)
     assert answer["Refused"] == {"Count": 0, "Reasons": dict.fromkeys(
-        ["QueueFull", "WaitedTooLong", "InitFailed", "InitBackoff", "NeverFits"], 0)}
+        ["QueueFull", "WaitedTooLong", "WouldWaitTooLong", "InitFailed", "InitBackoff", "NeverFits"], 0)}
     assert answer["ColdStarts"] == {"Count": 2, "Share": 1, "Causes": {
         "First": 1, "ScaleUp": 0, "KeepAlivePassed": 1, "Evicted": 0, "Yielded": 0, "Redeploy": 0,
         "Crashed": 0, "Provisioned": 0, "Prewarmed": 0}}

@@ -54,6 +54,10 @@ import Testing
         arguments: [
             (.noConcurrency, true, 429, "60", "ReservedFunctionConcurrentInvocationLimitExceeded"),
             (.queueFull(limit: 9), false, 429, "1", "ConcurrentInvocationLimitExceeded"),
+            (
+                .wouldWaitTooLong(.seconds(7), limit: .seconds(2)), false, 429, "5",
+                "ConcurrentInvocationLimitExceeded"
+            ),
             (.startsPaused(retryAfter: .milliseconds(2100)), false, 429, "3", "ConcurrentInvocationLimitExceeded"),
             (.shuttingDown, false, 503, "1", nil),
         ] as [(InvocationRefusal, Bool, Int, String, String?)])

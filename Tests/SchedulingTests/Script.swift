@@ -107,6 +107,7 @@ struct Script {
         switch refusal {
         case .queueFull(let limit): "queue full \(limit)"
         case .waitedTooLong: "waited"
+        case .wouldWaitTooLong(let wait, _): "would wait \(wait.seconds)"
         case .reservedConcurrencyZero: "reserved zero"
         case .initFailed(let worker): "init failed w\(worker.value)"
         case .initBackoff(let until): "backoff until \(until.nanoseconds / 1_000_000)"

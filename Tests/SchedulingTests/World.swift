@@ -209,7 +209,9 @@ final class World {
         let taken = buffer
         for action in taken.actions { carryOut(action, taken) }
         if eventCount % checkInterval == 0 {
-            for violation in scheduler.checkInvariants(at: now) { violations.append("\(now.nanoseconds): \(violation)") }
+            for violation in scheduler.checkInvariants(at: now) {
+                violations.append("\(now.nanoseconds): \(violation)")
+            }
             checkModel()
         }
         buffer = taken

@@ -85,12 +85,13 @@ struct SimulationTests {
 
     @Test("a function that never ran starts one worker, then those that its long calls make worth their cold start")
     func scaleUp() {
-        // The first is ready at 1. Nothing has finished, so the mean is what runs has lasted; a third of a cold start
-        // later the two that wait would wait for longer than a start takes, and at two thirds the last one still would.
+        // The first is ready at 1, so a start is taken to last 1.5 s. Nothing has finished, so the mean is what runs has
+        // lasted; a third of a start later the two that wait would wait for longer than one takes, and at two thirds the
+        // last one still would.
         let report = simulate(trace([Call(at: 0, runs: 10), Call(at: 0, runs: 10), Call(at: 0, runs: 10)]))
         #expect(report.starts.text == "first 1, scaleUp 2")
-        #expect(abs(report.waits.p50Seconds - (1 + 1.0 / 3 + 1)) < 0.01)
-        #expect(abs(report.waits.maxSeconds - (1 + 2.0 / 3 + 1)) < 0.01)
+        #expect(abs(report.waits.p50Seconds - (1 + 1.5 / 3 + 1)) < 0.01)
+        #expect(abs(report.waits.maxSeconds - (1 + 2 * 1.5 / 3 + 1)) < 0.01)
         #expect(report.workersPeak == 3)
         #expect(report.memoryMegabytesPeak == 3072)
         #expect(report.busy.seconds == 30)
