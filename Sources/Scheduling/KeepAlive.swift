@@ -20,6 +20,7 @@ extension Scheduler {
                 }
                 enterIdle(worker)
                 timers.setNoLater(.pool(pool), than: deadline)
+                if !(used - stopping).fits(budget) { fitBudget(at: now, into: &out) }
             }
             joinStartLine(pools[pool].function, at: now)  // another pool of the function may wait for its slots
         }

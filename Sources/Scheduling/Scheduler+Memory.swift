@@ -44,7 +44,8 @@ extension Scheduler {
     }
 
     /// The budget changes while the host runs, because the machine is short of memory or no longer so. At most
-    /// `HostLimits.memoryMegabytesMax`. Lowered: idle workers are evicted until the rest fits, busy ones finish.
+    /// `HostLimits.memoryMegabytesMax`. Lowered: idle workers are evicted until the rest fits, busy ones when they have
+    /// finished.
     package mutating func setMemoryBudget(megabytes: Int, at now: Instant, into out: inout ActionBuffer) {
         precondition(megabytes >= 0)
         budget.memoryMegabytes = min(megabytes, limits.memoryMegabytesMax)
@@ -53,7 +54,8 @@ extension Scheduler {
         settle(at: now, into: &out)
     }
 
-    private mutating func fitBudget(at now: Instant, into out: inout ActionBuffer) {
+    /// Evicts idle workers until the others fit, or none is left.
+    mutating func fitBudget(at now: Instant, into out: inout ActionBuffer) {
         while !(used - stopping).fits(budget), let worker = nextVictim() {
             evict(worker, .overBudget, at: now, into: &out)
         }

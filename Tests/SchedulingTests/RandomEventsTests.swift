@@ -1,4 +1,5 @@
 import Domain
+import Foundation
 import Scheduling
 import Testing
 
@@ -26,13 +27,17 @@ private func share(_ value: UInt64, _ salt: UInt64) -> Double {
 
 @Suite("Random events")
 struct RandomEventsTests {
-    #if DEBUG
-        static let eventsPerSeed = 4_000
-    #else
-        static let eventsPerSeed = 100_000
-    #endif
+    /// `bench/soak` asks for more.
+    static let eventsPerSeed = environment("ROOST_RANDOM_EVENTS") ?? 10_000_000 / 10
+    static let firstSeed = UInt64(environment("ROOST_RANDOM_SEED") ?? 1)
 
-    @Test("no sequence of events breaks an invariant, and in the end every invocation is answered", arguments: 1...10)
+    private static func environment(_ name: String) -> Int? {
+        ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
+    }
+
+    @Test(
+        "no sequence of events breaks an invariant, and in the end every invocation is answered",
+        arguments: firstSeed..<firstSeed + 10)
     func randomEvents(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
         var limits = HostLimits()
@@ -46,11 +51,16 @@ struct RandomEventsTests {
         limits.queueWaitMax = .seconds(Double.random(in: 1...30, using: &random))
         limits.yieldAfter = .seconds(Double.random(in: 0...5, using: &random))
         limits.keepAlivePrice = Double.random(in: 1...1000, using: &random)
+        limits.crashesMax = Int.random(in: 1...6, using: &random)
+        if random.chance(0.2) { limits.eviction = .leastRecentlyUsed }
         let world = World(limits: limits)
-        world.checkInterval = 16
+        world.checkInterval = 1000
         let salt = seed &* 7919
         let faults = seed.isMultiple(of: 3) ? 0 : 0.02
-        world.timing.coldStart = { .seconds(0.02 + share(UInt64($0.value), salt)) }
+        // One pool in twelve is slow to start.
+        world.timing.coldStart = {
+            .seconds((0.02 + share(UInt64($0.value), salt)) * (share(UInt64($0.value), salt + 5) < 1.0 / 12 ? 40 : 1))
+        }
         world.timing.service = { .seconds(share($0.value, salt) < 0.02 ? 20 : 0.2 * share($0.value, salt + 1)) }
         world.timing.initFails = { share($0.value, salt + 2) < 5 * faults && $1.value % 2 == 0 }
         world.timing.crashes = { share($0.value, salt + 3) < faults }
@@ -123,7 +133,16 @@ struct RandomEventsTests {
                         }
                     }
                 }
-            case 690..<700: world.advance(.seconds(Double.random(in: 1...100, using: &random)))
+            case 690..<694: world.advance(.seconds(Double.random(in: 1...100, using: &random)))
+            case 694: world.advance(.seconds(Double.random(in: 100...100_000, using: &random)))
+            case 695..<700:
+                let (new, old) = (live.randomElement(using: &random)!, live.randomElement(using: &random)!)
+                world.prepare(new, inPlaceOf: old)
+            case 700..<720:
+                let worker = world.workers.keys.sorted().randomElement(using: &random) ?? WorkerID(1)
+                world.measure(worker, Int.random(in: 0...700, using: &random))
+            case 720..<723:
+                world.setMemoryBudget(random.chance(0.5) ? .max : Int.random(in: 0...3000, using: &random))
             default: world.advance(.milliseconds(Int.random(in: 0...60, using: &random)))
             }
         }
@@ -131,6 +150,7 @@ struct RandomEventsTests {
         // Time passes, nothing new comes: all is answered, and all workers stop, since every keep-alive ends.
         for function in 1...6 { world.reserve(Function.ID(Int64(function)), nil) }
         for pool in live { world.provision(pool, 0) }
+        world.setMemoryBudget(.max)
         world.checkInterval = 1
         world.settle()
         let unanswered = world.count {

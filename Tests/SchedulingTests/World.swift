@@ -1,8 +1,8 @@
 import Domain
 import Scheduling
 
-/// A host of simulated workers around the real scheduler, on a virtual clock. Checks each action against a model of its
-/// own that shares no code with the scheduler.
+/// A host of simulated workers around the real scheduler, on a virtual clock. Checks each action, and after each event the
+/// pools that it touched and what all take together, against a model of its own that shares no code with the scheduler.
 final class World {
     struct Timing {
         var coldStart: (PoolID) -> Interval = { _ in .milliseconds(200) }
@@ -34,6 +34,7 @@ final class World {
     struct LiveWorker {
         enum State { case starting, ready, stopping }
         let pool: PoolID
+        var memoryMegabytes: Int
         var state = State.starting
         var running: [UInt16: InvocationID] = [:]
     }
@@ -45,6 +46,7 @@ final class World {
         var workers: Set<WorkerID> = []
         var isDraining = false
         var provisioned = 0
+        var measuredMegabytes: Int?
     }
 
     enum Event {
@@ -71,6 +73,10 @@ final class World {
     private(set) var tickCount = 0
     /// Full checks happen after each so many events.
     var checkInterval = 1
+    private(set) var memoryBudget: Int
+    private var memoryMegabytes = 0
+    /// By this event.
+    private var touched: [PoolID] = []
     private(set) var wakeAt: Instant?
     private var agenda: [(at: Instant, order: Int, event: Event)] = []
     private var agendaOrder = 0
@@ -81,6 +87,7 @@ final class World {
 
     init(limits: HostLimits = HostLimits()) {
         self.limits = limits
+        memoryBudget = limits.memoryMegabytesMax
         scheduler = Scheduler(limits: limits)
     }
 
@@ -98,12 +105,16 @@ final class World {
         let id = InvocationID(lastInvocation)
         records[id] = Record(pool: pool, arrivedAt: now, isUnlimited: waitMax == nil)
         pools[pool]?.queue.append(id)
+        touched.append(pool)
         event { scheduler.invocationArrived(id, pool: pool, waitMax: waitMax, at: now, into: &$0) }
         return id
     }
 
     func cancel(_ id: InvocationID) {
-        if records[id]?.outcome == .queued { records[id]?.outcome = .cancelled }
+        if let record = records[id], record.outcome == .queued {
+            records[id]?.outcome = .cancelled
+            touched.append(record.pool)
+        }
         event { scheduler.invocationCancelled(id, at: now, into: &$0) }
     }
 
@@ -121,6 +132,25 @@ final class World {
     func provision(_ pool: PoolID, _ count: Int) {
         pools[pool]?.provisioned = count
         event { scheduler.setProvisioned(count, of: pool, at: now, into: &$0) }
+    }
+
+    func prepare(_ pool: PoolID, inPlaceOf old: PoolID) {
+        event { scheduler.prepare(pool, inPlaceOf: old, at: now, into: &$0) }
+    }
+
+    func measure(_ worker: WorkerID, _ megabytes: Int) {
+        if let live = workers[worker] {
+            memoryMegabytes += megabytes - live.memoryMegabytes
+            workers[worker]?.memoryMegabytes = megabytes
+            let known = pools[live.pool]?.measuredMegabytes ?? 0
+            pools[live.pool]?.measuredMegabytes = max(megabytes, known - (known - megabytes) / 8)
+        }
+        event { scheduler.workerMeasured(worker, memoryMegabytes: megabytes, at: now, into: &$0) }
+    }
+
+    func setMemoryBudget(_ megabytes: Int) {
+        memoryBudget = min(megabytes, limits.memoryMegabytesMax)
+        event { scheduler.setMemoryBudget(megabytes: megabytes, at: now, into: &$0) }
     }
 
     func shutdown() { event { scheduler.shutdown(at: now, into: &$0) } }
@@ -181,11 +211,13 @@ final class World {
         case .ready(let id):
             guard workers[id]?.state == .starting else { return }
             workers[id]?.state = .ready
+            touched.append(workers[id]!.pool)
             event { scheduler.workerReady(id, at: now, into: &$0) }
         case .finish(let slot, let invocation):
             guard workers[slot.worker]?.running[slot.index] == invocation else { return }
             workers[slot.worker]?.running[slot.index] = nil
             records[invocation]?.outcome = .finished
+            touched.append(workers[slot.worker]!.pool)
             event { scheduler.invocationFinished(slot, at: now, into: &$0) }
         case .kill(let id):
             guard let worker = workers[id], worker.state != .stopping else { return }
@@ -194,6 +226,7 @@ final class World {
             event { scheduler.workerStopping(id, at: now, into: &$0) }
         case .exit(let id, let reason):
             guard let worker = workers.removeValue(forKey: id) else { return }
+            memoryMegabytes -= worker.memoryMegabytes
             pools[worker.pool]?.workers.remove(id)
             for invocation in worker.running.values { records[invocation]?.outcome = .failed }
             event { scheduler.workerExited(id, reason: reason, at: now, into: &$0) }
@@ -208,11 +241,17 @@ final class World {
         eventCount += 1
         let taken = buffer
         for action in taken.actions { carryOut(action, taken) }
+        let host = scheduler.host
+        if host.workers != workers.count || host.memoryMegabytes != memoryMegabytes {
+            violations.append("\(now.nanoseconds): the host's workers or memory are not what they take")
+        }
+        for pool in touched { checkPool(pool) }
+        touched.removeAll(keepingCapacity: true)
         if eventCount % checkInterval == 0 {
             for violation in scheduler.checkInvariants(at: now) {
                 violations.append("\(now.nanoseconds): \(violation)")
             }
-            checkModel()
+            for pool in pools.keys { checkPool(pool) }
         }
         buffer = taken
     }
@@ -266,10 +305,13 @@ final class World {
         if model.settings.isTraining, trainingSlots >= limits.trainingConcurrency {
             violations.append("start beyond training concurrency")
         }
-        workers[id] = LiveWorker(pool: pool)
+        let counted = min(
+            model.measuredMegabytes ?? model.settings.memoryMegabytes, limits.memoryMegabytesMax)
+        workers[id] = LiveWorker(pool: pool, memoryMegabytes: counted)
+        memoryMegabytes += counted
         pools[pool]?.workers.insert(id)
         if workers.count > limits.workersMax { violations.append("more workers than may be") }
-        if memory > limits.memoryMegabytesMax { violations.append("more memory than there is") }
+        if memoryMegabytes > memoryBudget { violations.append("a start beyond the memory that there is") }
         starts.append((id, pool, now))
         if starts.count > limits.startsBurst {
             let earlier = starts[starts.count - 1 - limits.startsBurst].at
@@ -292,6 +334,7 @@ final class World {
         if waiting(record.pool) != id { violations.append("\(id) is not the first of its pool") }
         records[id]?.outcome = .running(slot)
         workers[slot.worker]?.running[slot.index] = id
+        touched.append(record.pool)
         let settings = pools[record.pool]!.settings
         if case .some(.some(let limit)) = reserved[settings.function], running(settings.function) > limit {
             violations.append("more runs than reserved concurrency")
@@ -319,21 +362,17 @@ final class World {
         return model.head < model.queue.count ? model.queue[model.head] : nil
     }
 
-    private func checkModel() {
-        for (id, model) in pools where waiting(id) != nil {
-            let free = model.workers.contains { worker in
-                workers[worker]!.state == .ready && workers[worker]!.running.count < model.settings.workerConcurrency
-                    && scheduler.status(of: worker).map { !isDraining($0.state) } ?? false
-            }
-            var mayRun = true
-            if case .some(.some(let limit)) = reserved[model.settings.function] {
-                mayRun = running(model.settings.function) < limit
-            }
-            if model.settings.isTraining {
-                mayRun = mayRun && trainingRunning < limits.trainingConcurrency
-            }
-            if free && mayRun { violations.append("\(id): an invocation waits beside a free slot") }
+    /// No invocation waits beside a free slot that it may have.
+    private func checkPool(_ id: PoolID) {
+        guard let model = pools[id], waiting(id) != nil else { return }
+        let settings = model.settings
+        if case .some(.some(let limit)) = reserved[settings.function], running(settings.function) >= limit { return }
+        if settings.isTraining, trainingRunning >= limits.trainingConcurrency { return }
+        let isFree = model.workers.contains { worker in
+            workers[worker]!.state == .ready && workers[worker]!.running.count < settings.workerConcurrency
+                && scheduler.status(of: worker).map { !isDraining($0.state) } ?? false
         }
+        if isFree { violations.append("\(now.nanoseconds): \(id): an invocation waits beside a free slot") }
     }
 
     private func isYield(_ reason: StopReason) -> Bool {
@@ -358,7 +397,6 @@ final class World {
         stops.removeAll(keepingCapacity: true)
     }
 
-    private var memory: Int { workers.values.reduce(0) { $0 + pools[$1.pool]!.settings.memoryMegabytes } }
     private var trainingSlots: Int {
         workers.values.reduce(0) {
             $0 + (pools[$1.pool]!.settings.isTraining ? pools[$1.pool]!.settings.workerConcurrency : 0)
