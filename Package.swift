@@ -108,7 +108,7 @@ let package = Package(
             dependencies: [
                 "Artifacts", "Dispatching", "Domain", "JSON", "LambdaAPI", "Loop", "Management", "Manifests",
                 "Registry",
-                "RoostAPI", "TestSupport",
+                "RoostAPI", "Scheduling", "TestSupport",
             ],
             swiftSettings: settings),
         .testTarget(name: "LoopTests", dependencies: ["Domain", "Loop", "TestSupport"], swiftSettings: settings),

@@ -7,7 +7,11 @@ package import Workers
 extension Dispatcher: WorkerOwner {
     package func workerBecameReady(_ worker: any Worker) {
         let id = WorkerID(worker.id)
-        workers[id]?.readyAt = loop.now
+        if let live = workers[id] {
+            let now = loop.now
+            live.readyAt = now
+            record(.ready(coldStart: now - live.startedAt), id, live)
+        }
         event { $0.workerReady(id, at: $1, into: &$2) }
     }
 
@@ -20,8 +24,9 @@ extension Dispatcher: WorkerOwner {
         workers[WorkerID(worker.id)]?.initError = error
     }
 
-    package func workerIsEnding(_ worker: any Worker) {
+    package func workerIsEnding(_ worker: any Worker, because failure: WorkerFailure) {
         let id = WorkerID(worker.id)
+        workers[id]?.failure = failure
         // One that was never ready takes no invocations anyway. Its exit tells the scheduler that its init failed; told
         // before that it is ending, the scheduler would start another at once.
         if let live = workers[id], live.readyAt != nil { markEnding(id, live) }
@@ -42,6 +47,7 @@ extension Dispatcher: WorkerOwner {
             initFailures[id] = (live.initError, exit, live.initLog.newest)
             metrics.initFailures += reason == .initFailed || reason == .crashed ? 1 : 0
         }
+        recordExit(exit, id, live)
         event { $0.workerExited(id, reason: reason, at: $1, into: &$2) }
         initFailures[id] = nil
         if let held = live.held { complete(held.invocation, held.outcome) }

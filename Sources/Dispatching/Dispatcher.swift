@@ -13,6 +13,7 @@ package final class Dispatcher {
     /// One worker and what must be remembered of it.
     final class Live {
         let pool: PoolID
+        let cause: StartCause
         let startedAt: Instant
         var worker: (any Worker)?
         var readyAt: Instant?
@@ -26,9 +27,14 @@ package final class Dispatcher {
         var held: (invocation: Invocation, outcome: InvocationOutcome)?
         /// Called when it is gone.
         var onExit: (() -> Void)?
+        /// Why it was killed.
+        var failure: WorkerFailure?
+        /// Its end is among the events already.
+        var isStopRecorded = false
 
-        init(pool: PoolID, slots: Int, startedAt: Instant) {
+        init(pool: PoolID, cause: StartCause, slots: Int, startedAt: Instant) {
             self.pool = pool
+            self.cause = cause
             self.startedAt = startedAt
             running = Array(repeating: nil, count: slots)
         }
@@ -50,6 +56,7 @@ package final class Dispatcher {
     /// The one whose arrival is being decided; it joins `queued` only if it has to wait.
     private var arriving: Invocation?
     private var lastInvocation: UInt64 = 0
+    var recent = EventRing()
     private var onAllStopped: (() -> Void)?
     /// Of workers whose exit is being handled: what those who waited for them are told.
     var initFailures: [WorkerID: (error: [UInt8]?, exit: WorkerExit, log: [UInt8])] = [:]
@@ -201,6 +208,7 @@ package final class Dispatcher {
                 return
             }
             live.onExit = onGone
+            recordStop("execution stopped or paused", id, live)
             markEnding(id, live)
             live.worker?.stop(grace: grace)
             return
@@ -345,12 +353,14 @@ package final class Dispatcher {
 
     private func perform(_ action: Action) {
         switch action {
-        case .start(let worker, let pool, _): start(worker, pool)
+        case .start(let worker, let pool, let cause): start(worker, pool, cause)
         case .dispatch(let batch, let slot):
             for invocation in actions[batch] { dispatch(invocation, to: slot) }
-        case .stop(let worker, _):
-            workers[worker]?.isEnding = true
-            workers[worker]?.worker?.stop(grace: Self.idleStopGrace)
+        case .stop(let worker, let reason):
+            guard let live = workers[worker] else { return }
+            live.isEnding = true
+            recordStop(reason.text, for: reason.beneficiary, worker, live)
+            live.worker?.stop(grace: Self.idleStopGrace)
         case .refuse(let invocation, let refusal): refuse(invocation, refusal)
         case .wake(let instant): wakeTimer?.start(at: instant)
         case .poolDrained(let pool): pools.forget(pool)
@@ -358,11 +368,12 @@ package final class Dispatcher {
         }
     }
 
-    private func start(_ id: WorkerID, _ pool: PoolID) {
+    private func start(_ id: WorkerID, _ pool: PoolID, _ cause: StartCause) {
         guard let entry = pools.entries[pool] else { preconditionFailure("a start for a forgotten pool") }
         let slots = entry.version.configuration.settings.workerConcurrency
-        let live = Live(pool: pool, slots: slots, startedAt: loop.now)
+        let live = Live(pool: pool, cause: cause, slots: slots, startedAt: loop.now)
         workers[id] = live
+        record(.started(cause), id, live)
         metrics.workersStarted += 1
         live.worker = placement.start(
             WorkerStart(
@@ -384,6 +395,7 @@ package final class Dispatcher {
         invocation.dispatchedAt = now
         if let readyAt = live.readyAt, invocation.arrivedAt < readyAt {
             invocation.initialization = readyAt - max(live.startedAt, invocation.arrivedAt)
+            invocation.startCause = live.cause
         }
         live.running[Int(slot.index)] = invocation
         let wantsLog = invocation.wantsLogTail || invocation.execution != nil
@@ -419,6 +431,7 @@ package final class Dispatcher {
         if case .answered = ending, pools.entries[live.pool]?.training != nil {
             // Its files may change while its worker lives: the outcome waits for the worker's end.
             live.held = (invocation, outcome)
+            recordStop("training answered", slot.worker, live)
             markEnding(slot.worker, live)
             live.worker?.stop(grace: .seconds(10))
             return
@@ -444,14 +457,27 @@ package final class Dispatcher {
 
     // MARK: - For people
 
-    /// Every pool with its workers, for `roost ps`.
-    package func pools(at now: Instant) -> [PoolReport] {
+    /// The host as it is now, for `roost ps`.
+    package func report(at now: Instant) -> SchedulingReport {
+        let next = scheduler.nextEviction
+        return SchedulingReport(
+            of: scheduler, pools: pools(at: now),
+            nextEviction: next.flatMap { next in
+                pools.entries[next.pool].map { entry in
+                    .init(
+                        function: entry.function.name, version: entry.version.number, status: next,
+                        idleSeconds: (now - next.idleSince).seconds)
+                }
+            })
+    }
+
+    private func pools(at now: Instant) -> [PoolReport] {
         scheduler.poolIDs.compactMap { id in
             guard let entry = pools.entries[id], let status = scheduler.status(of: id) else { return nil }
             let list = scheduler.workers(of: id).map { worker in
                 PoolReport.Worker(
                     status: worker, processIdentifier: workers[worker.id]?.worker?.processIdentifier,
-                    sinceSeconds: (now - worker.since).seconds)
+                    sinceSeconds: (now - worker.since).seconds, ageSeconds: (now - worker.startedAt).seconds)
             }
             return PoolReport(
                 function: entry.function.name, version: entry.version.number, execution: entry.training?.execution,

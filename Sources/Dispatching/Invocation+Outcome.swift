@@ -78,6 +78,7 @@ extension Invocation {
         timing.queue = dispatched - arrivedAt
         if let initialization {
             timing.initialization = initialization
+            timing.startCause = startCause
             timing.queue = Interval(nanoseconds: max(0, timing.queue.nanoseconds - initialization.nanoseconds))
         }
         timing.run = now - dispatched
@@ -104,6 +105,7 @@ extension Invocation {
         if let initialization = timing.initialization {
             text += "Init Duration: \(Self.twoDecimals(initialization.milliseconds)) ms\t"
         }
+        if let cause = timing.startCause { text += "Start Cause: \(cause.rawValue)\t" }
         return text
     }
 

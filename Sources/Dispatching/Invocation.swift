@@ -32,6 +32,7 @@ final class Invocation: AnswerSink {
     let arrivedAt: Instant
     var dispatchedAt: Instant?
     var initialization: Interval?
+    var startCause: StartCause?
     /// What its worker has had at the most so far, when that is going to be told.
     var peakMegabytes: Int?
 

@@ -1,5 +1,6 @@
 package import Domain
 package import Management
+package import Scheduling
 
 /// One synchronous invocation, as an API hands it in.
 package struct InvocationRequest {
@@ -68,6 +69,8 @@ package struct InvocationTiming: Equatable, Sendable {
     package var queue = Interval.zero
     /// The part of the wait in which the worker that then ran it was starting; `nil` for a warm invocation.
     package var initialization: Interval?
+    /// Why that worker was started; `nil` for a warm invocation.
+    package var startCause: StartCause?
     /// From dispatch to the end of the answer.
     package var run = Interval.zero
 

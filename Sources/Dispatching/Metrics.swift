@@ -8,7 +8,7 @@ package final class Metrics {
         var succeeded: UInt64 = 0
         var functionErrors: UInt64 = 0
         var refused: UInt64 = 0
-        var coldStarts: UInt64 = 0
+        var coldStarts: [StartCause: UInt64] = [:]
         var queueSeconds = 0.0
         var initSeconds = 0.0
         var runSeconds = 0.0
@@ -32,16 +32,17 @@ package final class Metrics {
         }
         counters.queueSeconds += outcome.timing.queue.seconds
         counters.runSeconds += outcome.timing.run.seconds
-        if let initialization = outcome.timing.initialization {
-            counters.coldStarts += 1
+        if let initialization = outcome.timing.initialization, let cause = outcome.timing.startCause {
+            counters.coldStarts[cause, default: 0] += 1
             counters.initSeconds += initialization.seconds
         }
     }
 
     /// The Prometheus text format, version 0.0.4.
     ///
-    /// - Parameter pools: the workers as they are now.
-    package func text(_ pools: [PoolReport]) -> String {
+    /// - Parameter report: the workers as they are now.
+    package func text(_ report: SchedulingReport) -> String {
+        let pools = report.pools
         var text = ""
         func family(_ name: String, _ kind: String, _ help: String, _ samples: [(labels: String, value: String)]) {
             text += "# HELP \(name) \(help)\n# TYPE \(name) \(kind)\n"
@@ -58,8 +59,13 @@ package final class Metrics {
                 ]
             })
         family(
-            "roost_cold_starts_total", "counter", "Invocations that waited for a worker to start.",
-            sorted.map { ("{function=\"\($0.key)\"}", "\($0.value.coldStarts)") })
+            "roost_cold_starts_total", "counter",
+            "Invocations that waited for a worker to start, by why it was started; causes that have not come are left out.",
+            sorted.flatMap { name, counters in
+                StartCause.allCases.compactMap { cause in
+                    counters.coldStarts[cause].map { ("{function=\"\(name)\",cause=\"\(cause.rawValue)\"}", "\($0)") }
+                }
+            })
         for (name, help, value) in [
             ("queue", "Time invocations waited for a free worker.", \Counters.queueSeconds),
             ("init", "Time invocations waited for their worker's init.", \Counters.initSeconds),
@@ -85,6 +91,16 @@ package final class Metrics {
         family(
             "roost_queued_invocations", "gauge", "Invocations that wait for a worker.",
             pools.map { ("{function=\"\($0.function)\",version=\"\($0.version)\"}", "\($0.status.queued)") })
+        for (name, help, megabytes) in [
+            ("used", "Memory that workers count for.", report.host.memoryMegabytes),
+            (
+                "budget", "Memory that workers may count for now; memory pressure lowers it.",
+                report.host.memoryMegabytesMax
+            ),
+            ("limit", "Memory that workers may count for without memory pressure.", report.limits.memoryMegabytesMax),
+        ] {
+            family("roost_memory_\(name)_bytes", "gauge", help, [("", "\(megabytes << 20)")])
+        }
         return text
     }
 }

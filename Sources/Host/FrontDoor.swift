@@ -124,7 +124,7 @@ final class FrontDoor: HTTPConnectionDelegate {
         case "metrics" where segments.count == 1:
             try settleWithoutBody(claim)?.require([.manage], nil, "GetMetrics")
             try answer(connection) {
-                let text = self.dispatcher.metrics.text(self.dispatcher.pools(at: self.loop.now))
+                let text = self.dispatcher.metrics.text(self.dispatcher.report(at: self.loop.now))
                 return self.plain(text, type: "text/plain; version=0.0.4; charset=utf-8")
             }
         case "roost":

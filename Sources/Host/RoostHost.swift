@@ -155,7 +155,8 @@ package final class RoostHost {
         let report = report(pythonMinor: pythonMinor)
         let roost = RoostAPI(
             lambda: lambda, executions: executions, logs: logs, loop: loop,
-            pools: { [loop] in dispatcher.pools(at: loop.now) }, host: { report })
+            scheduling: { [loop] in dispatcher.report(at: loop.now) }, events: { dispatcher.events(limit: $0) },
+            host: { report })
         let frontDoor = FrontDoor(
             lambda: lambda, roost: roost, dispatcher: dispatcher, logs: logs, loop: loop, access: access)
         self.frontDoor = frontDoor

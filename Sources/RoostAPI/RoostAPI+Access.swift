@@ -31,6 +31,7 @@ extension RoostAPI {
             try key.require(Self.anyAction, try FunctionReference(function).name, "GetLogs")
         case .executions: break
         case .workers: try key.require([.manage], nil, "ListWorkers")
+        case .workerEvents: try key.require([.manage], nil, "ListWorkerEvents")
         case .host: try key.require([.manage], nil, "GetHost")
         case .audit: try key.require([.manage], nil, "GetAudit")
         }

@@ -27,14 +27,17 @@ package final class RoostAPI {
     let logs: FunctionLogs
     let loop: EventLoop
     package let limits: Limits
-    private let pools: () -> [PoolReport]
+    private let scheduling: () -> SchedulingReport
+    private let events: (Int) -> [HostEvent]
     private let host: () -> HostReport
 
     /// - Parameter lambda: reads bodies, and knows which runtimes the machine has.
-    /// - Parameter pools: all pools as they are now.
+    /// - Parameter scheduling: pools and workers as they are now.
+    /// - Parameter events: the newest of them, at most so many, the newest at the end.
     package init(
         lambda: LambdaAPI, executions: any ExecutionService, logs: FunctionLogs, loop: EventLoop,
-        limits: Limits = .init(), pools: @escaping () -> [PoolReport], host: @escaping () -> HostReport
+        limits: Limits = .init(), scheduling: @escaping () -> SchedulingReport,
+        events: @escaping (Int) -> [HostEvent], host: @escaping () -> HostReport
     ) {
         self.lambda = lambda
         management = lambda.management
@@ -42,7 +45,8 @@ package final class RoostAPI {
         self.logs = logs
         self.loop = loop
         self.limits = limits
-        self.pools = pools
+        self.scheduling = scheduling
+        self.events = events
         self.host = host
     }
 
@@ -73,7 +77,9 @@ package final class RoostAPI {
         case .aliasHistory(let function, let alias): try await aliasHistory(function, alias)
         case .versions(let function): try versions(function)
         case .logs(let function): await logTail(try logQuery(function, request))
-        case .workers: .json(["Pools": .array(pools().map(\.json))])
+        case .workers: .json(scheduling().json)
+        case .workerEvents:
+            .json(["Events": .array(events(try request.integer("limit", in: 1...1000) ?? 100).map(\.json))])
         case .executions: try await listExecutions(request)
         case .execution(let id): try await execution(id, request)
         case .executionEvents(let id): try await executionEvents(id, request)

@@ -14,6 +14,7 @@ package enum RoostOperation: Equatable, Sendable {
     /// Its answer may be streamed: `logQuery`, `logTail`, then a subscription of the log.
     case logs(function: String)
     case workers
+    case workerEvents
     case executions
     case execution(Execution.ID)
     case executionEvents(Execution.ID)
@@ -59,6 +60,7 @@ package enum RoostOperation: Equatable, Sendable {
         case ("functions", 5) where segments[4] == "aliases" && segments[6] == "history":
             return ("GET", .aliasHistory(function: segments[3], alias: segments[5]))
         case ("workers", 1): return ("GET", .workers)
+        case ("workers", 2) where segments[3] == "events": return ("GET", .workerEvents)
         case ("executions", 1): return ("GET", .executions)
         case ("executions", 2): return ("GET", .execution(Execution.ID(segments[3])))
         case ("executions", 3) where segments[4] == "events":

@@ -66,6 +66,22 @@ package struct HostStatus: Equatable, Sendable {
     package let poolsWaitingForStart: Int
 }
 
+/// The idle worker that is evicted next, and the terms of its priority (`Eviction.swift`).
+package struct EvictionStatus: Equatable, Sendable {
+    package let worker: WorkerID
+    package let pool: PoolID
+    package let idleSince: Instant
+    /// Idle workers of trainings go before all others, whatever the terms.
+    package let isTraining: Bool
+    package let clock: Double
+    /// How often its level of the pool was needed in about a day.
+    package let uses: Double
+    package let coldCostSeconds: Double
+    package let memoryMegabytes: Int
+    /// clock + uses x cold cost / GB
+    package var priority: Double { clock + uses * coldCostSeconds / (Double(max(1, memoryMegabytes)) / 1024) }
+}
+
 /// Read only. None of these is on the invocation path: the lists cost time in proportion to their length.
 extension Scheduler {
     package var host: HostStatus {
@@ -73,6 +89,17 @@ extension Scheduler {
             workers: used.workers, memoryMegabytes: used.memoryMegabytes,
             memoryMegabytesMax: budget.memoryMegabytes, startsInFlight: startsInFlight,
             queued: queued.count, poolsWaitingForStart: startLines.count)
+    }
+
+    /// `nil` when no worker may be evicted.
+    package var nextEviction: EvictionStatus? {
+        var scratch = self  // to look moves keys of the heap
+        guard let worker = scratch.nextVictim() else { return nil }
+        let pool = workers[worker].pool
+        return EvictionStatus(
+            worker: workers[worker].id, pool: pools[pool].id, idleSince: workers[worker].since,
+            isTraining: pools[pool].settings.isTraining, clock: workers[worker].clock, uses: evictionFrequency(pool),
+            coldCostSeconds: coldCost(pool), memoryMegabytes: workers[worker].memoryMegabytes)
     }
 
     /// In the order of their ids.

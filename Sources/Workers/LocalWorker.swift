@@ -321,7 +321,7 @@ final class LocalWorker: Worker {
         case .running:
             beginEnding(failure)
             if !isReady, case .protocolViolation(let text) = failure { initFailed("Runtime.ProtocolViolation", text) }
-            owner.workerIsEnding(self)
+            owner.workerIsEnding(self, because: failure)
             terminate()
         case .ending:
             terminate()
@@ -355,7 +355,7 @@ final class LocalWorker: Worker {
         if !isSandboxed { process?.signalGroup(9) }
         if state == .running {
             state = .ending
-            owner.workerIsEnding(self)
+            owner.workerIsEnding(self, because: .exited(exit!))
         }
         setKillTimer(after: Self.lastWordsMax) { [unowned self] in ended(exit!) }
         checkEnd()

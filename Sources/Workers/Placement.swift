@@ -120,8 +120,8 @@ package protocol WorkerOwner: AnyObject {
     func worker(_ worker: any Worker, freed slot: Int)
     /// The function's own error from before the first `next`, as JSON; its exit follows.
     func worker(_ worker: any Worker, failedInit error: [UInt8])
-    /// No more invocations may go to it: it is being killed.
-    func workerIsEnding(_ worker: any Worker)
+    /// No more invocations may go to it: it is being killed, or its process has ended.
+    func workerIsEnding(_ worker: any Worker, because failure: WorkerFailure)
     /// The end. Invocations in flight have been failed before this.
     func worker(_ worker: any Worker, exited exit: WorkerExit)
     /// A JSON object, as documented in runtime/PROTOCOL.md.

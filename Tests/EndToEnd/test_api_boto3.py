@@ -452,9 +452,10 @@ def test_the_log_tail_has_the_lines_of_the_invocation_and_its_report(lambda_clie
     assert 5 <= int(fields["Max Memory Used"].removesuffix(" MB")) < 500
     assert float(fields["Duration"].removesuffix(" ms")) <= int(fields["Billed Duration"].removesuffix(" ms"))
     assert fields["Init Duration"].endswith(" ms")
+    assert fields["Start Cause"] == "first"
     # The second is warm, and has no line of the first.
     _, text = tail({"do": "print", "text": "three\n"})
-    assert "three" in text and "two" not in text and "Init Duration" not in text
+    assert "three" in text and "two" not in text and "Init Duration" not in text and "Start Cause" not in text
     # The end is kept, and cut at the byte.
     request_id, text = tail({"do": "print", "text": "".join(f"line {n}\n" for n in range(2000))})
     assert len(text) == 4096 and "line 1999\nEND" in text and "START" not in text and "REPORT" in text

@@ -264,13 +264,20 @@ def test_ps_lists_the_workers_that_are_alive(host, deployed):
     deployed("alive")
     assert "alive" not in host.roost("ps", check=0).stdout
     host.roost("invoke", "alive", check=0)
-    lines = host.roost("ps", check=0).stdout.splitlines()
-    assert lines[0].split() == ["FUNCTION", "WORKER", "PROCESS", "STATE", "FOR", "QUEUED"]
-    line = next(line for line in lines if line.startswith("alive:$LATEST"))
-    assert line.split()[3] == "idle"
-    pools = answer(host.roost("ps", "--json", check=0))["Pools"]
-    worker, = next(pool["Workers"] for pool in pools if pool["FunctionName"] == "alive")
-    assert worker["State"] == "idle" and str(worker["ProcessId"]) == line.split()[2]
+    output = host.roost("ps", check=0).stdout
+    pools, workers, totals = ([line for line in part.splitlines()] for part in output.split("\n\n"))
+    assert pools[0].split() == [
+        "POOL", "QUEUED", "RUNNING", "STARTING", "IDLE", "BUSY", "STOPPING", "MEMORY", "DECLARED"]
+    pool = next(line.split() for line in pools if line.startswith("alive:$LATEST"))
+    assert pool[1:7] == ["0", "0", "0", "1", "0", "0"] and pool[-3:] == ["256", "MB", "each"]
+    assert workers[0].split() == ["WORKER", "OF", "PROCESS", "STATE", "FOR", "AGE", "START", "CAUSE", "MEMORY"]
+    line = next(line.split() for line in workers if " alive:$LATEST " in line)
+    assert line[3] == "idle" and "first" in line
+    assert [line.split()[0] for line in totals] == ["memory", "workers", "evicted"]
+    report = answer(host.roost("ps", "--json", check=0))
+    worker, = next(pool["Workers"] for pool in report["Pools"] if pool["FunctionName"] == "alive")
+    assert worker["State"] == "idle" and str(worker["ProcessId"]) == line[2] and worker["Cause"] == "first"
+    assert report["Host"]["Workers"] == sum(len(pool["Workers"]) for pool in report["Pools"])
     assert os.path.exists(f"/proc/{worker['ProcessId']}")
     host.roost("functions", "rm", "alive", check=0)
     wait_until(lambda: not os.path.exists(f"/proc/{worker['ProcessId']}"), "the worker to be gone")

@@ -1,9 +1,11 @@
 import Artifacts
+import Dispatching
 import Domain
 import JSON
 import LambdaAPI
 import Management
 import RoostAPI
+import Scheduling
 import Testing
 import Workers
 
@@ -11,7 +13,8 @@ extension TestHost {
     func roost() -> RoostAPI {
         RoostAPI(
             lambda: lambda, executions: executions, logs: FunctionLogs(directory: directory + "/logs", loop: loop),
-            loop: loop, pools: { [] }
+            loop: loop, scheduling: { SchedulingReport(of: Scheduler(), pools: [], nextEviction: nil) },
+            events: { _ in [] }
         ) {
             HostReport(
                 version: "0", sandboxMode: "none", sandboxProblem: nil, dataDirectory: "d", limits: [:], checks: [])
@@ -154,7 +157,10 @@ extension TestHost {
             let verb = await host.ask("GET", "/roost/v1/deployments")
             #expect(verb.status == 405)
             #expect(verb.response.header("Allow") == "POST")
-            #expect(await host.ask("GET", "/roost/v1/workers").json == ["Pools": []])
+            let workers = await host.ask("GET", "/roost/v1/workers").json
+            #expect(workers["Pools"] == [] && workers["NextEviction"] == .null && workers["Host"]?["Workers"] == 0)
+            #expect(await host.ask("GET", "/roost/v1/workers/events").json == ["Events": []])
+            #expect(await host.ask("GET", "/roost/v1/workers/events?limit=0").status == 400)
             #expect(await host.ask("GET", "/roost/v1/host").json["Sandbox"]?["Mode"] == "none")
             #expect(await host.ask("GET", "/roost/v1/executions").json == ["Executions": []])
             #expect(await host.ask("GET", "/roost/v1/executions?status=SLEEPING").status == 400)
