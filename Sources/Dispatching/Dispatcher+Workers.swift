@@ -11,6 +11,7 @@ extension Dispatcher: WorkerOwner {
             let now = loop.now
             live.readyAt = now
             record(.ready(coldStart: now - live.startedAt), id, live)
+            memoryMayChange(live)
         }
         event { $0.workerReady(id, at: $1, into: &$2) }
     }

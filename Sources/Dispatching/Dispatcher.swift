@@ -31,6 +31,9 @@ package final class Dispatcher {
         var failure: WorkerFailure?
         /// Its end is among the events already.
         var isStopRecorded = false
+        /// Something has run on it since it was measured.
+        var isMemoryStale = false
+        var measuredAt = Instant(nanoseconds: .min)
 
         init(pool: PoolID, cause: StartCause, slots: Int, startedAt: Instant) {
             self.pool = pool
@@ -49,6 +52,8 @@ package final class Dispatcher {
     private var actions = ActionBuffer()
     private var isPerforming = false
     private var wakeTimer: LoopTimer?
+    var memoryTimer: LoopTimer?
+    var memoryRounds = MemoryRounds()
 
     var pools = PoolTable()
     var workers: [WorkerID: Live] = [:]
@@ -77,6 +82,7 @@ package final class Dispatcher {
         self.metrics = metrics
         scheduler = Scheduler(limits: limits)
         wakeTimer = LoopTimer(loop: loop) { [unowned self] in event { $0.tick(at: $1, into: &$2) } }
+        memoryTimer = LoopTimer(loop: loop) { [unowned self] in beginMemoryRound() }
     }
 
     package static let responseBytesMax = 6 * 1024 * 1024 + 100
@@ -331,6 +337,8 @@ package final class Dispatcher {
             killTimer.close()
             wakeTimer?.close()
             wakeTimer = nil
+            memoryTimer?.close()
+            memoryTimer = nil
             completion()
         }
         event { $0.shutdown(at: $1, into: &$2) }
@@ -398,6 +406,7 @@ package final class Dispatcher {
             invocation.startCause = live.cause
         }
         live.running[Int(slot.index)] = invocation
+        memoryMayChange(live)
         let wantsLog = invocation.wantsLogTail || invocation.execution != nil
         if wantsLog { invocation.beginLog() }
         worker.dispatch(

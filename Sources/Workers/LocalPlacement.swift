@@ -54,6 +54,16 @@ package final class LocalPlacement: Placement {
         return worker
     }
 
+    package func memoryMegabytes(of workers: [any Worker]) async -> [UInt64: Int] {
+        let roots = workers.compactMap { worker in (worker as? LocalWorker)?.treeRoot.map { (worker.id, $0) } }
+        guard !roots.isEmpty else { return [:] }
+        let measured = try? await loop.offload {
+            var table = ProcessMemoryTable()
+            return roots.compactMap { id, root in table.megabytes(of: root).map { (id, $0) } }
+        }
+        return Dictionary(uniqueKeysWithValues: measured ?? [])
+    }
+
     package func collectOutput(of execution: Execution.ID) async throws(OutputError) -> Digest {
         let artifacts = artifacts
         let path = scratchPath(execution) + "/output"

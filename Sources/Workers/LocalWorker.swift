@@ -412,5 +412,8 @@ final class LocalWorker: Worker {
     /// The worker's own, not the sandbox's around it.
     var processIdentifier: Int? { worker?.processIdentifier ?? process?.processIdentifier }
 
+    /// The process below which all of the worker's are, bubblewrap's included; `nil` when it is not there.
+    var treeRoot: Int? { exit == nil ? process?.processIdentifier : nil }
+
     var peakMegabytes: Int? { worker?.peakMegabytes }
 }

@@ -8,6 +8,11 @@ package protocol Placement: AnyObject {
     /// cannot be started ends with `WorkerExit.notStarted`.
     func start(_ start: WorkerStart, owner: any WorkerOwner) -> any Worker
 
+    /// What workers take now, each with all of its processes, in MB, rounded up.
+    ///
+    /// - Returns: by the workers' ids, without those of which it cannot be told.
+    func memoryMegabytes(of workers: [any Worker]) async -> [UInt64: Int]
+
     /// Stores the files that a training left in its output directory.
     ///
     /// - Returns: the manifest of the new artifact.
