@@ -25,6 +25,13 @@ struct Simulate: ParsableCommand {
     var policy: String?
 
     @Option(
+        help: ArgumentHelp(
+            "When more workers start: aware, a host's own rule; lambda, one for each concurrent invocation; kpa, as "
+                + "Knative's autoscaler says, which then decides about keep-alive as well. Default: aware.",
+            valueName: "rule"))
+    var scaleUp: String?
+
+    @Option(
         help: ArgumentHelp("The budget that workers' memory adds up to at most. Default: 0, unlimited.", valueName: "n")
     )
     var memoryMb: Int?
@@ -65,7 +72,8 @@ struct Simulate: ParsableCommand {
         guard (trace != nil) != synthesize else { throw ValidationError("give either --trace FILE or --synthesize") }
         if synthesize {
             for (name, isGiven) in [
-                ("--policy", policy != nil), ("--memory-mb", memoryMb != nil), ("--workers", workers != nil),
+                ("--policy", policy != nil), ("--scale-up", scaleUp != nil), ("--memory-mb", memoryMb != nil),
+                ("--workers", workers != nil),
                 ("--concurrency", concurrency != nil), ("--faults", faults != nil), ("--json", json),
             ] where isGiven { throw ValidationError("\(name) is for --trace") }
             guard let functions, let hours else { throw ValidationError("--synthesize needs --functions and --hours") }
@@ -87,6 +95,15 @@ struct Simulate: ParsableCommand {
     func settings() throws -> Simulation.Settings {
         var settings = Simulation.Settings()
         if let policy { try Simulate.set(policy, in: &settings) }
+        if let scaleUp {
+            guard let rule = Simulation.Settings.ScaleUp(rawValue: scaleUp) else {
+                throw ValidationError("--scale-up is 'aware', 'lambda' or 'kpa'")
+            }
+            if rule == .knative, policy != nil {
+                throw ValidationError("--scale-up kpa decides itself how long workers are kept: leave out --policy")
+            }
+            settings.scaleUp = rule
+        }
         if let memoryMb {
             guard (0...Trace.Limit.memoryMegabytes).contains(memoryMb) else {
                 throw ValidationError("--memory-mb is a number from 0 to \(Trace.Limit.memoryMegabytes)")

@@ -71,9 +71,10 @@ struct SimulationView {
 
     private var settingsJSON: JSONValue {
         var keepAlive = JSONValue.null
-        if case .seconds(let seconds) = settings.keepAlive { keepAlive = .real(seconds) }
+        if case .seconds(let seconds) = settings.keepAlive, settings.scaleUp != .knative { keepAlive = .real(seconds) }
         let memory = settings.limits.memoryMegabytesMax
         return [
+            "ScaleUp": .string(settings.scaleUp.rawValue),
             "KeepAliveSeconds": keepAlive,
             "MemoryMegabytes": memory == .max ? .null : Self.number(memory),
             "Workers": Self.number(settings.limits.workersMax),

@@ -26,6 +26,8 @@ package struct HostLimits: Equatable, Sendable {
     /// So many workers of a pool in a row that were lost without an answer stop its starts for a while, as a failed init
     /// does.
     package var crashesMax = 20
+    /// When a pool asks for a worker. A host's is `aware`: the simulator alone sets another.
+    package var scaleUp = ScaleUp.aware
     /// First pause after a failed init; doubles with each further one, up to `initBackoffMax`.
     package var initBackoff = Interval.seconds(1)
     package var initBackoffMax = Interval.seconds(60)
@@ -37,6 +39,15 @@ package struct HostLimits: Equatable, Sendable {
         case greedyDual
         /// For comparison.
         case leastRecentlyUsed
+    }
+
+    package enum ScaleUp: Sendable {
+        /// When one more would be ready before the queue drains: see `Pool.need`.
+        case aware
+        /// For comparison: one for each queued invocation for which no slot is starting.
+        case eachInvocation
+        /// For comparison: one where there is none and something is queued; else only what `setProvisioned` says.
+        case provisionedOnly
     }
 
     package init() {}

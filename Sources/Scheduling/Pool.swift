@@ -37,6 +37,7 @@ struct Pool: Sendable {
     /// `nil` when it is learned.
     let keepAlive: Interval?
     let queueCapacity: Int
+    let scaleUp: HostLimits.ScaleUp
     var isDraining = false
 
     /// First in, first out.
@@ -101,6 +102,7 @@ struct Pool: Sendable {
             case .seconds(let seconds): .seconds(seconds)
             }
         queueCapacity = settings.queueCapacity ?? limits.queueCapacity
+        scaleUp = limits.scaleUp
     }
 
     /// The ages of all running invocations together.

@@ -16,13 +16,18 @@ extension Pool {
     /// it has run already when that is more than the mean, so that one long invocation is noticed although the mean is
     /// short; and when nothing has ever finished, its age is the best lower bound of the mean.
     ///
-    /// Before that it has the workers that are provisioned.
+    /// Before that it has the workers that are provisioned. `HostLimits.scaleUp` may put another rule in place of this one.
     func need(at now: Instant) -> Need {
         let slotsStarting = starting * settings.workerConcurrency
         guard lack != nil || queue.count > slotsStarting else { return .none }
         guard now >= breaker.openUntil else { return .later(breaker.openUntil) }
         if !breaker.isClosed { return ready + starting == 0 ? .start : .none }
         guard lack == nil, ready + starting > 0 else { return .start }
+        switch scaleUp {
+        case .aware: break
+        case .eachInvocation: return .start
+        case .provisionedOnly: return .none
+        }
         guard let coldStart = coldStart.usualMax else { return .none }  // the first start tells how long they take
 
         let queued = Double(queue.count)

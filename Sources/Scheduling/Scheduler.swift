@@ -26,7 +26,8 @@ package import Domain
 /// 4. From `start` to `workerExited` a worker counts for the host's workers and memory, and its slots for its function
 ///    and for trainings. No start exceeds one of these limits.
 /// 5. Starting workers are never more than the queued invocations at the time of the start could use, and a pool that
-///    never was ready starts one at a time; but for those that are provisioned.
+///    never was ready starts one at a time; but for those that are provisioned. With another `HostLimits.scaleUp`:
+///    `eachInvocation` starts as many at once; with `provisionedOnly` a pool that has a worker starts none but those.
 /// 6. A queued invocation has a reason to end: a worker that will be free, a start that waits in line for room, or a
 ///    timer.
 /// 7. Every timer belongs to a pool or a queued invocation that is there.

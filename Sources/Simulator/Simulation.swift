@@ -14,7 +14,7 @@ package import Scheduling
 /// The clock begins at the first arrival, in an empty host that knows no function; a function's pool is made when its
 /// first invocation arrives. It ends when the last worker has stopped, so what a policy keeps idle after the last
 /// invocation is paid for too. What happens at one instant happens in this order: what workers do, in the order in which
-/// it was caused; the scheduler's timer; arrivals, in the order of the trace.
+/// it was caused; the scheduler's timer; Knative's autoscaler; arrivals, in the order of the trace.
 ///
 /// Invariants, checked by `precondition`, because no trace can break them:
 /// 1. A dispatch goes to a free slot of a ready worker of the invocation's function.
@@ -24,6 +24,8 @@ package struct Simulation {
         /// Of every function. With `.seconds(.infinity)` idle workers stop only for others, and at the end, which is that
         /// of the last invocation.
         package var keepAlive = FunctionSettings.KeepAlive.learned
+        /// With `.knative` the keep-alive is its own, and `keepAlive` has no meaning.
+        package var scaleUp = ScaleUp.aware
         /// Invocations that one worker takes at once, 1 to 64. They do not slow each other.
         package var concurrency = 1
         /// The host's own defaults; its memory is unlimited unless this says otherwise. `workersMax` times `concurrency`
@@ -38,6 +40,25 @@ package struct Simulation {
 
         package init() {}
 
+        package enum ScaleUp: String, CaseIterable, Sendable {
+            /// The scheduler's own rule.
+            case aware
+            /// A worker for each concurrent invocation, as AWS Lambda's documentation tells of its execution
+            /// environments. There the invocation waits for the one that was started for it; here it takes whichever is
+            /// free first.
+            case lambda
+            /// See `KnativeAutoscaler`.
+            case knative = "kpa"
+
+            var rule: HostLimits.ScaleUp {
+                switch self {
+                case .aware: .aware
+                case .lambda: .eachInvocation
+                case .knative: .provisionedOnly
+                }
+            }
+        }
+
         /// What the scheduler can sum the ages of in 64 bits over `Trace.Limit.spanDays`, in microseconds.
         package static let slotsMax = 250_000
     }
@@ -46,6 +67,9 @@ package struct Simulation {
     struct PoolState {
         var isKnown = false
         var coldStart = Interval.zero
+        /// Workers that are ready.
+        var ready = 0
+        var autoscaler: KnativeAutoscaler
     }
 
     struct SimulatedWorker {
@@ -77,6 +101,10 @@ package struct Simulation {
     private var scheduler: Scheduler
     private var actions = ActionBuffer()
     private var wakeAt = Instant.distantFuture
+    /// Of the autoscalers' next tick, while one of them wants workers.
+    private var autoscaleAt = Instant.distantFuture
+    /// Functions whose autoscaler wants workers.
+    private var scaled: [Int] = []
     private var queue = EventQueue<Event>()
     private var now = Instant.zero
     /// Index of the next invocation of the trace to arrive.
@@ -109,8 +137,12 @@ package struct Simulation {
         self.settings = settings
         origin = trace.invocations[0].arrivalNanoseconds
         random = RandomSource(seed: settings.seed)
-        scheduler = Scheduler(limits: settings.limits)
-        pools = Array(repeating: PoolState(), count: trace.functions.count)
+        var limits = settings.limits
+        limits.scaleUp = settings.scaleUp.rule
+        scheduler = Scheduler(limits: limits)
+        pools = Array(
+            repeating: PoolState(autoscaler: KnativeAutoscaler(slots: settings.concurrency)),
+            count: trace.functions.count)
         report = SimulationReport(invocations: trace.invocations.count, functions: trace.functions.count)
     }
 
@@ -120,7 +152,7 @@ package struct Simulation {
         while true {
             let event = queue.earliest ?? .distantFuture
             let arrival = next < trace.invocations.count ? arrival(next) : .distantFuture
-            let earliest = min(event, wakeAt, arrival)
+            let earliest = min(event, wakeAt, autoscaleAt, arrival)
             if earliest == .distantFuture, !workers.isEmpty, workers.count > freePlaces.count {
                 scheduler.shutdown(at: now, into: &actions)
                 perform()
@@ -134,6 +166,8 @@ package struct Simulation {
             } else if wakeAt == earliest {
                 wakeAt = .distantFuture
                 scheduler.tick(at: now, into: &actions)
+            } else if autoscaleAt == earliest {
+                autoscale()
             } else {
                 arrive(next)
                 next += 1
@@ -164,12 +198,43 @@ package struct Simulation {
                 pool,
                 settings: PoolSettings(
                     function: Function.ID(Int64(function) + 1), workerConcurrency: settings.concurrency,
-                    keepAlive: settings.keepAlive, memoryMegabytes: trace.functions[function].memoryMegabytes),
+                    keepAlive: settings.scaleUp == .knative ? .seconds(0) : settings.keepAlive,
+                    memoryMegabytes: trace.functions[function].memoryMegabytes),
                 at: now, into: &actions)
         }
         scheduler.invocationArrived(
             InvocationID(UInt64(index) + 1), pool: pool, waitMax: settings.limits.queueWaitMax, at: now,
             into: &actions)
+        guard settings.scaleUp == .knative else { return }
+        pools[function].autoscaler.change(by: 1, at: now)
+        guard pools[function].autoscaler.desired == 0 else { return }
+        // Knative's activator has its autoscaler look at once.
+        if scale(function) { scaled.append(function) }
+        let interval = KnativeAutoscaler.tickInterval.nanoseconds
+        autoscaleAt = min(autoscaleAt, Instant(nanoseconds: (now.nanoseconds / interval + 1) * interval))
+    }
+
+    private mutating func autoscale() {
+        var stillScaled: [Int] = []
+        for function in scaled where scale(function) { stillScaled.append(function) }
+        scaled = stillScaled
+        autoscaleAt = scaled.isEmpty ? .distantFuture : now + KnativeAutoscaler.tickInterval
+    }
+
+    /// Returns whether any worker is wanted.
+    private mutating func scale(_ function: Int) -> Bool {
+        let before = pools[function].autoscaler.desired
+        let desired = pools[function].autoscaler.tick(at: now, ready: pools[function].ready)
+        if desired != before {
+            scheduler.setProvisioned(desired, of: PoolID(UInt32(function)), at: now, into: &actions)
+        }
+        return desired > 0
+    }
+
+    /// The invocation is over.
+    private mutating func ended(_ function: Int) {
+        report.spanSeconds = now.seconds
+        if settings.scaleUp == .knative { pools[function].autoscaler.change(by: -1, at: now) }
     }
 
     // MARK: - What workers do
@@ -196,7 +261,7 @@ package struct Simulation {
             workers[worker].running -= 1
             if workers[worker].running == 0 { enter(.idle, worker) }
             report.finished += 1
-            report.spanSeconds = now.seconds
+            ended(workers[worker].function)
             scheduler.invocationFinished(slot, at: now, into: &actions)
         case .crashed(let place, let id):
             guard workers[Int(place)].id == id, workers[Int(place)].state == .busy else { return }
@@ -209,7 +274,7 @@ package struct Simulation {
             for slot in slots where running[slot] >= 0 {
                 running[slot] = -1
                 report.failed += 1
-                report.spanSeconds = now.seconds
+                ended(workers[Int(place)].function)
             }
             forget(Int(place))
             scheduler.workerExited(id, reason: .stopped, at: now, into: &actions)
@@ -226,6 +291,8 @@ package struct Simulation {
         case .busy: report.busy.add(seconds, gigabytes: gigabytes)
         case .ending: break
         }
+        if old.state == .starting, state == .idle { pools[old.function].ready += 1 }
+        if old.state != .starting, state == .ending { pools[old.function].ready -= 1 }
         workers[worker].state = state
         workers[worker].since = now
     }
@@ -246,9 +313,9 @@ package struct Simulation {
             case .dispatch(let batch, let slot):
                 for invocation in actions[batch] { dispatch(self.index(of: invocation), slot) }
             case .stop(let worker, let reason): stop(worker, reason)
-            case .refuse(_, let refusal):
+            case .refuse(let invocation, let refusal):
                 report.refused.count(refusal)
-                report.spanSeconds = now.seconds
+                ended(Int(trace.invocations[self.index(of: invocation)].function))
             case .wake(let instant): wakeAt = instant
             case .allStopped: break
             case .poolDrained: preconditionFailure("nothing is drained")

@@ -41,7 +41,7 @@ def trace(tmp_path):
 def test_json_of_two_calls():
     answer = figures(TWO_CALLS, "--policy", "fixed:5")
     assert answer["Settings"] == {
-        "KeepAliveSeconds": 5, "MemoryMegabytes": None, "Workers": 256, "Concurrency": 1, "Faults": 0, "Seed": None}
+        "ScaleUp": "aware", "KeepAliveSeconds": 5, "MemoryMegabytes": None, "Workers": 256, "Concurrency": 1, "Faults": 0, "Seed": None}
     assert (answer["Functions"], answer["Invocations"], answer["Finished"], answer["Failed"]) == (1, 2, 2, 0)
     assert answer["Refused"] == {"Count": 0, "Reasons": dict.fromkeys(
         ["QueueFull", "WaitedTooLong", "WouldWaitTooLong", "InitFailed", "InitBackoff", "NeverFits"], 0)}
@@ -67,6 +67,20 @@ def test_policies_and_budgets():
     assert figures(burst, "--concurrency", 4)["WorkersStarted"]["Count"] == 1
     assert figures(burst, "--workers", 1)["PeakWorkers"] == 1
     assert figures(burst, "--faults", 1)["InitFailures"] == 1
+
+
+def test_rules_for_more_workers():
+    # The first has taught how long a start takes; the other three could be served by one worker, one after the other.
+    burst = HEADER + "a,0,0.1,128,3\n" + "a,10,0.1,128,3\n" * 3
+    assert figures(burst, "--scale-up", "aware") == figures(burst)
+    assert figures(burst)["WorkersStarted"]["Count"] == 1
+    lambda_ = figures(burst, "--scale-up", "lambda")
+    assert lambda_["Settings"]["ScaleUp"] == "lambda" and lambda_["WorkersStarted"]["Count"] == 3
+    knative = figures(TWO_CALLS, "--scale-up", "kpa")
+    assert (knative["Settings"]["ScaleUp"], knative["Settings"]["KeepAliveSeconds"]) == ("kpa", None)
+    # Two for the first call, because 1 is more than 70 % of 1; down to one and none only after the stable window.
+    assert (knative["WorkersStarted"]["Count"], knative["ColdStarts"]["Count"]) == (2, 1)
+    assert knative["WorkerHours"]["Idle"] > 100 / 3600
 
 
 def test_text_for_people(trace):
@@ -162,7 +176,9 @@ def test_files_that_are_not_there(tmp_path):
     (["--synthesize", "--functions", "1", "--hours", "1", "--json"], "--json is for --trace"),
     (["--synthesize", "--functions", "1", "--hours", "1", "--policy", "none"], "--policy is for --trace"),
     (["--synthesize", "--functions", "1", "--hours", "1", "--seed", "-1"], "--seed"),
-    (["--trace", "-", "--scale-up", "kpa"], "Unknown option '--scale-up'"),
+    (["--trace", "-", "--scale-up", "knative"], "--scale-up is 'aware', 'lambda' or 'kpa'"),
+    (["--trace", "-", "--scale-up", "kpa", "--policy", "learned"], "--scale-up kpa decides itself how long"),
+    (["--synthesize", "--functions", "1", "--hours", "1", "--scale-up", "aware"], "--scale-up is for --trace"),
 ])
 def test_wrong_usage(arguments, message):
     assert message in simulate(*arguments, check=2, input=TWO_CALLS.encode()).stderr.decode()

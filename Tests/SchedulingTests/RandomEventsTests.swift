@@ -53,6 +53,7 @@ struct RandomEventsTests {
         limits.keepAlivePrice = Double.random(in: 1...1000, using: &random)
         limits.crashesMax = Int.random(in: 1...6, using: &random)
         if random.chance(0.2) { limits.eviction = .leastRecentlyUsed }
+        limits.scaleUp = [.aware, .aware, .aware, .eachInvocation, .provisionedOnly][Int(seed % 5)]
         let world = World(limits: limits)
         world.checkInterval = 1000
         let salt = seed &* 7919

@@ -267,10 +267,7 @@ final class World {
             stops.append((worker, reason, now))
             // One that yields was draining already, and not counted.
             if reason != .shutdown, !isYield(reason), let model = pools[workers[worker]!.pool] {
-                let left = model.workers.count { id in
-                    workers[id]!.state != .stopping
-                        && scheduler.status(of: id).map { !isDraining($0.state) } ?? false
-                }
+                let left = model.workers.count(where: isAlive)
                 if left < model.provisioned { violations.append("stop of \(worker), which is provisioned: \(reason)") }
             }
             schedule(.exit(worker, .stopped), after: timing.exit)
@@ -301,6 +298,9 @@ final class World {
         }
         if workers.values.filter({ $0.state == .starting }).count >= limits.startsInFlightMax {
             violations.append("start beyond starts in flight")
+        }
+        if limits.scaleUp == .provisionedOnly, model.workers.count(where: isAlive) >= max(1, model.provisioned) {
+            violations.append("start beyond what is provisioned")
         }
         if model.settings.isTraining, trainingSlots >= limits.trainingConcurrency {
             violations.append("start beyond training concurrency")
@@ -377,6 +377,11 @@ final class World {
 
     private func isYield(_ reason: StopReason) -> Bool {
         if case .yielded = reason { true } else { false }
+    }
+
+    /// Neither told to stop nor about to be.
+    private func isAlive(_ id: WorkerID) -> Bool {
+        workers[id]!.state != .stopping && scheduler.status(of: id).map { !isDraining($0.state) } ?? false
     }
 
     private func isDraining(_ state: WorkerStatus.State) -> Bool {
