@@ -63,12 +63,13 @@ def test_each_cold_start_has_its_cause(host):
     assert cause(host, "fragile") == "first"
     assert host.invoke("fragile", {"crash": True}).function_error == "Unhandled"
     assert cause(host, "fragile") == "crash"
-    host.update_code("fragile", CRASHER + "\n")
+    # Its worker starts with the update, and is not ready when the call comes.
+    host.update_code("fragile", CRASHER + "\nimport time\ntime.sleep(1)\n")
     assert cause(host, "fragile") == "redeploy"
     assert cold_starts(host, "fragile") == {"first": 1, "crash": 1, "redeploy": 1}
     assert told(host, "fragile") == [
         ("started", "first"), ("ready", None), ("crashed", "exit status 3"), ("started", "crash"), ("ready", None),
-        ("stopped", "not needed any more"), ("started", "redeploy"), ("ready", None)]
+        ("started", "redeploy"), ("stopped", "not needed any more"), ("ready", None)]
 
 
 def test_more_workers_of_a_busy_function_are_a_scale_up(host):
