@@ -3,37 +3,57 @@ internal import Loop
 internal import Scheduling
 internal import Workers
 
-/// What workers really take.
+/// What workers really take, and what they may.
 extension Dispatcher {
     /// The worker may take another amount from now on.
     @inline(__always)
     func memoryMayChange(_ live: Live) {
         live.isMemoryStale = true
-        if !memoryRounds.isPending { askForMemoryRound() }
+        if !memoryRounds.isExpected { expectMemoryRound() }
     }
 
-    private func askForMemoryRound() {
+    private func expectMemoryRound() {
         if let instant = memoryRounds.changed(at: loop.now) { memoryTimer?.start(at: instant) }
     }
 
-    func beginMemoryRound() { loop.spawn { await self.memoryRound() } }
+    func beginMemoryRound() {
+        memoryRounds.began(at: loop.now)
+        loop.spawn { await self.memoryRound() }
+    }
 
     private func memoryRound() async {
-        let begin = loop.now
         let round = workers.values.filter { $0.isMemoryStale && $0.canBeMeasured }
             .sorted { $0.measuredAt < $1.measuredAt }.prefix(MemoryRounds.workersMax)
+        let now = loop.now
         for live in round {
-            live.measuredAt = begin
+            live.measuredAt = now
             live.isMemoryStale = live.running.contains { $0 != nil }
         }
-        let measured = await placement.memoryMegabytes(of: round.compactMap(\.worker))
-        for (worker, megabytes) in measured.sorted(by: { $0.key < $1.key }) {
+        let measured = await placement.measureMemory(of: round.compactMap(\.worker))
+        for (worker, megabytes) in measured.megabytes.sorted(by: { $0.key < $1.key }) {
             // One that is ending has given back a part already.
             guard workers[WorkerID(worker)]?.canBeMeasured == true else { continue }
             event { $0.workerMeasured(WorkerID(worker), memoryMegabytes: megabytes, at: $1, into: &$2) }
         }
-        let isMore = workers.values.contains { $0.isMemoryStale && $0.canBeMeasured }
-        if let next = memoryRounds.ended(beganAt: begin, isMore: isMore, at: loop.now) { memoryTimer?.start(at: next) }
+        adjustBudget(measured.pressure)
+        let need: MemoryRounds.Need
+        if memoryPressure.isLowered || workers.values.contains(where: { $0.isMemoryStale && $0.canBeMeasured }) {
+            need = .measure
+        } else {
+            need = measured.pressure == nil || workers.isEmpty ? .nothing : .watch
+        }
+        if let next = memoryRounds.ended(need: need, at: loop.now) { memoryTimer?.start(at: next) }
+    }
+
+    private func adjustBudget(_ pressure: MemoryPressure?) {
+        let before = memoryPressure.budgetMegabytes
+        // Where it cannot be read any more, a lowered budget must not stay so for good.
+        guard
+            let budget = memoryPressure.sampled(
+                pressure ?? .none, usedMegabytes: usedMemoryMegabytes, at: loop.now)
+        else { return }
+        recent.append(.memoryBudget(megabytes: budget, before: before), at: EventLoop.wallClock)
+        event { $0.setMemoryBudget(megabytes: budget, at: $1, into: &$2) }
     }
 }
 

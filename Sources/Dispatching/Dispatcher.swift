@@ -54,6 +54,7 @@ package final class Dispatcher {
     private var wakeTimer: LoopTimer?
     var memoryTimer: LoopTimer?
     var memoryRounds = MemoryRounds()
+    var memoryPressure: MemoryPressurePolicy
 
     var pools = PoolTable()
     var workers: [WorkerID: Live] = [:]
@@ -81,6 +82,7 @@ package final class Dispatcher {
         self.logs = logs
         self.metrics = metrics
         scheduler = Scheduler(limits: limits)
+        memoryPressure = MemoryPressurePolicy(limitMegabytes: limits.memoryMegabytesMax)
         wakeTimer = LoopTimer(loop: loop) { [unowned self] in event { $0.tick(at: $1, into: &$2) } }
         memoryTimer = LoopTimer(loop: loop) { [unowned self] in beginMemoryRound() }
     }
@@ -479,6 +481,8 @@ package final class Dispatcher {
                 }
             })
     }
+
+    var usedMemoryMegabytes: Int { scheduler.host.memoryMegabytes }
 
     private func pools(at now: Instant) -> [PoolReport] {
         scheduler.poolIDs.compactMap { id in

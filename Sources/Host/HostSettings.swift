@@ -2,10 +2,7 @@ package import Dispatching
 package import Domain
 internal import JSON
 package import Scheduling
-
-#if canImport(Glibc)
-    internal import Glibc
-#endif
+package import Workers
 
 /// Everything about a host that can be chosen. docs/SETTINGS.md lists the keys of the configuration file.
 package struct HostSettings: Sendable {
@@ -28,12 +25,21 @@ package struct HostSettings: Sendable {
     /// Names callbacks that hold the loop for over 50 ms, on standard error.
     package var isDebugging = false
 
-    package init() { limits.memoryMegabytesMax = Self.machineMemoryMegabytes / 10 * 8 }
-
-    /// All of the machine's memory. The default for all workers together is 80 % of it.
-    private static var machineMemoryMegabytes: Int {
-        sysconf(Int32(_SC_PHYS_PAGES)) * (sysconf(Int32(_SC_PAGESIZE)) / 1024) / 1024
+    /// Where the machine's memory pressure is read.
+    package enum PressureSource: Equatable, Sendable {
+        /// The kernel's files, those that are there: the machine's and the own cgroup's.
+        case machine
+        /// Nowhere; the budget stays.
+        case none
+        /// A file of the same form.
+        case file(String)
     }
+
+    package var pressureSource = PressureSource.machine
+    /// What there is of memory, read when this was made.
+    package let machine = MachineMemory()
+
+    package init() { limits.memoryMegabytesMax = max(1, machine.megabytes / 10 * 8) }
 
     package struct Invalid: Error, CustomStringConvertible {
         package let description: String
@@ -75,6 +81,17 @@ package struct HostSettings: Sendable {
             if let value = try reader.optional(key, in: range) { apply(value) }
         }
         try set("memoryMegabytes", 64...16_777_216) { limits.memoryMegabytesMax = $0 }
+        if let text = try reader.optional("memoryPressure", as: String.self) {
+            switch text {
+            case "auto": pressureSource = .machine
+            case "off": pressureSource = .none
+            default:
+                guard text.hasPrefix("/") else {
+                    throw reader.notAllowed("memoryPressure", "must be 'auto', 'off' or a path that begins with '/'")
+                }
+                pressureSource = .file(text)
+            }
+        }
         try set("workersMax", 1...100_000) { limits.workersMax = $0 }
         try set("startsInFlightMax", 1...1000) { limits.startsInFlightMax = $0 }
         try set("queueCapacity", 1...1_000_000) { limits.queueCapacity = $0 }

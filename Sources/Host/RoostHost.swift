@@ -152,7 +152,9 @@ package final class RoostHost {
         self.executions = executions
         let lambda = LambdaAPI(management: management, executions: executions, loop: loop, pythonMinor: pythonMinor)
         lambda.provision = { [unowned dispatcher] in dispatcher.provision(of: $0, $1) }
-        let report = report(pythonMinor: pythonMinor)
+        let pressure = try pressureFiles()
+        placement.settings.pressureFiles = pressure.files
+        let report = report(pythonMinor: pythonMinor, pressure: pressure.detail)
         let roost = RoostAPI(
             lambda: lambda, executions: executions, logs: logs, loop: loop,
             scheduling: { [loop] in dispatcher.report(at: loop.now) }, events: { dispatcher.events(limit: $0) },
@@ -187,7 +189,27 @@ package final class RoostHost {
         fflush(nil)
     }
 
-    private func report(pythonMinor: Int?) -> HostReport {
+    /// Where the pressure is read that lowers the memory budget. Where there is none the log says so.
+    private func pressureFiles() throws(Failure) -> (files: [String], detail: String) {
+        let files: [String]
+        switch settings.pressureSource {
+        case .none: return ([], "not looked at (memoryPressure is off)")
+        case .machine: files = settings.machine.pressureFiles.filter { MemoryPressure.read([$0]) != nil }
+        case .file(let path):
+            guard MemoryPressure.read([path]) != nil else {
+                throw Failure(description: "memoryPressure: \(path) does not have the form of /proc/pressure/memory.")
+            }
+            files = [path]
+        }
+        if files.isEmpty {
+            let detail = "this kernel does not tell it (PSI): the memory budget is never lowered"
+            logger.notice("memory pressure: \(detail)")
+            return ([], detail)
+        }
+        return (files, "read from " + files.joined(separator: ", "))
+    }
+
+    private func report(pythonMinor: Int?, pressure: String) -> HostReport {
         let limits = settings.limits
         return HostReport(
             version: RoostVersion.text, sandboxMode: settings.sandbox.rawValue, sandboxProblem: nil,
@@ -208,6 +230,7 @@ package final class RoostHost {
                     name: "python", isOK: pythonMinor != nil,
                     detail: pythonMinor.map { "\(settings.pythonInterpreter) is Python 3.\($0)" }
                         ?? "\(settings.pythonInterpreter) does not work: python3 functions will not start"),
+                .init(name: "memory pressure", isOK: true, detail: pressure),
             ])
     }
 

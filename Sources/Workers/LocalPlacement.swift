@@ -21,6 +21,8 @@ package final class LocalPlacement: Placement {
         package var scratch: String
         /// Of the worker's `/tmp` and `/dev/shm` each. Default 512 MiB.
         package var temporaryBytesMax = 512 << 20
+        /// Where memory pressure is read; the worst of them counts. Default none.
+        package var pressureFiles: [String] = []
         /// The URL under which workers with `network` reach this host.
         package var endpoint: String?
 
@@ -54,14 +56,17 @@ package final class LocalPlacement: Placement {
         return worker
     }
 
-    package func memoryMegabytes(of workers: [any Worker]) async -> [UInt64: Int] {
+    package func measureMemory(of workers: [any Worker]) async -> MemoryMeasurement {
         let roots = workers.compactMap { worker in (worker as? LocalWorker)?.treeRoot.map { (worker.id, $0) } }
-        guard !roots.isEmpty else { return [:] }
-        let measured = try? await loop.offload {
+        let files = settings.pressureFiles
+        let measurement = try? await loop.offload {
+            var measurement = MemoryMeasurement(pressure: MemoryPressure.read(files))
+            if roots.isEmpty { return measurement }
             var table = ProcessMemoryTable()
-            return roots.compactMap { id, root in table.megabytes(of: root).map { (id, $0) } }
+            for (id, root) in roots { measurement.megabytes[id] = table.megabytes(of: root) }
+            return measurement
         }
-        return Dictionary(uniqueKeysWithValues: measured ?? [])
+        return measurement ?? MemoryMeasurement()
     }
 
     package func collectOutput(of execution: Execution.ID) async throws(OutputError) -> Digest {

@@ -8,10 +8,8 @@ package protocol Placement: AnyObject {
     /// cannot be started ends with `WorkerExit.notStarted`.
     func start(_ start: WorkerStart, owner: any WorkerOwner) -> any Worker
 
-    /// What workers take now, each with all of its processes, in MB, rounded up.
-    ///
-    /// - Returns: by the workers' ids, without those of which it cannot be told.
-    func memoryMegabytes(of workers: [any Worker]) async -> [UInt64: Int]
+    /// What workers take now, and whether that is too much where they run.
+    func measureMemory(of workers: [any Worker]) async -> MemoryMeasurement
 
     /// Stores the files that a training left in its output directory.
     ///
@@ -20,6 +18,13 @@ package protocol Placement: AnyObject {
 
     /// Forgets the checkpoints and outputs of an execution that has ended.
     func discardScratch(of execution: Execution.ID) async
+}
+
+package struct MemoryMeasurement: Sendable {
+    /// Of each worker with all of its processes, in MB, rounded up; without those of which it cannot be told.
+    package var megabytes: [UInt64: Int] = [:]
+    /// `nil` where it is not looked at, or cannot be read.
+    package var pressure: MemoryPressure?
 }
 
 /// Why a training's output cannot become a model. The text is the execution's error message.

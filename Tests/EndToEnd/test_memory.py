@@ -120,3 +120,59 @@ def test_a_worker_that_grows_beyond_the_budget_has_idle_ones_evicted(host):
     stopped, = [event for event in events if event.get("FunctionName") == "bystander" and event["Event"] == "stopped"]
     assert stopped["Reason"] == "evicted, over the memory budget"
     delete(host, "grower")
+
+
+# MARK: - pressure
+
+def pressure(some):
+    return f"some avg10={some:.2f} avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+
+
+def test_memory_pressure_lowers_the_budget_and_has_idle_workers_evicted(tmp_path):
+    file = tmp_path / "pressure"
+    file.write_text(pressure(1))
+    with RoostHost(tmp_path / "data", {"memoryMegabytes": 1000, "memoryPressure": str(file)}) as host:
+        for name in ("first", "second"):
+            host.create(name, HOLDER, memory=300)
+            host.invoke(name, {"hold": 200})
+        until(lambda: all(worker(host, name)["Measured"] for name in ("first", "second")), 15, "the measurements")
+        used = report(host)["Host"]["MemoryMegabytes"]
+        assert report(host)["Host"]["MemoryMegabytesBudget"] == 1000
+        assert host.metric("roost_memory_budget_bytes") == host.metric("roost_memory_limit_bytes") == 1000 << 20
+        file.write_text(pressure(50))
+        host.invoke("second")
+        until(lambda: not (host.workers("first") and host.workers("second")), 15, "the eviction")
+        totals = report(host)["Host"]
+        assert totals["MemoryMegabytesBudget"] <= used * 9 / 10 + 1 and totals["MemoryMegabytesMax"] == 1000
+        assert host.metric("roost_memory_budget_bytes") == totals["MemoryMegabytesBudget"] << 20
+        assert f"of {totals['MemoryMegabytesBudget']} MB, lowered by memory pressure from 1000 MB" in host.roost("ps")
+        events = json.loads(host.roost("ps", "--events", "--json"))["Events"]
+        lowered = next(event for event in events if event["Event"] == "memory budget")
+        assert lowered["MegabytesBefore"] == 1000 and lowered["Megabytes"] == used - used // 10
+        stopped = next(event for event in events if event["Event"] == "stopped")
+        assert stopped["Reason"] == "evicted, over the memory budget"
+        assert re.search(r"memory budget +- +- +\d+ MB, before 1000 MB\n", host.roost("ps", "--events"))
+        # It still serves.
+        assert host.invoke("first").status == host.invoke("second").status == 200
+
+
+def test_a_file_that_is_no_pressure_is_refused_at_start(tmp_path):
+    (tmp_path / "other").write_text("nothing of that form\n")
+    for path in (tmp_path / "other", tmp_path / "missing"):
+        (tmp_path / "settings.json").write_text(json.dumps({"memoryPressure": str(path)}))
+        done = subprocess.run(
+            [BINARY, "serve", "--listen", "127.0.0.1:0", "--config", "settings.json"], cwd=tmp_path,
+            capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and str(path) in done.stderr and "memoryPressure" in done.stderr
+
+
+def test_doctor_says_where_memory_pressure_is_read(host, tmp_path):
+    def detail(of):
+        checks = json.loads(of.roost("doctor", "--json", check=False))["Checks"]
+        found, = [check for check in checks if check["Name"] == "host: memory pressure"]
+        assert found["Ok"]
+        return found["Detail"]
+
+    assert ("/proc/pressure/memory" if os.path.exists("/proc/pressure/memory") else "PSI") in detail(host)
+    with RoostHost(tmp_path / "data", {"memoryPressure": "off"}) as other:
+        assert "off" in detail(other)
