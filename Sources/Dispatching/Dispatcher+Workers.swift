@@ -14,6 +14,14 @@ extension Dispatcher: WorkerOwner {
             memoryMayChange(live)
         }
         event { $0.workerReady(id, at: $1, into: &$2) }
+        // A training is no arrival.
+        if let pool = workers[id]?.pool, let entry = pools.entries[pool], entry.training == nil {
+            history.label(
+                pool,
+                .init(
+                    name: "\(entry.function.name):\(entry.version.number)",
+                    memoryMegabytes: entry.version.configuration.memoryMegabytes, coldStartSeconds: 0))
+        }
     }
 
     package func worker(_ worker: any Worker, freed slot: Int) {

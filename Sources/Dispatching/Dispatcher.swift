@@ -46,6 +46,7 @@ package final class Dispatcher {
     package let loop: EventLoop
     let placement: any Placement
     let logs: FunctionLogs
+    let history: InvocationHistory
     package let metrics: Metrics
 
     private var scheduler: Scheduler
@@ -75,16 +76,19 @@ package final class Dispatcher {
     var onProgress: ((Execution.ID, [UInt8]) -> Void)?
 
     package init(
-        loop: EventLoop, limits: HostLimits, placement: any Placement, logs: FunctionLogs, metrics: Metrics
+        loop: EventLoop, limits: HostLimits, placement: any Placement, logs: FunctionLogs,
+        history: InvocationHistory, metrics: Metrics
     ) {
         self.loop = loop
         self.placement = placement
         self.logs = logs
+        self.history = history
         self.metrics = metrics
         scheduler = Scheduler(limits: limits)
         memoryPressure = MemoryPressurePolicy(limitMegabytes: limits.memoryMegabytesMax)
         wakeTimer = LoopTimer(loop: loop) { [unowned self] in event { $0.tick(at: $1, into: &$2) } }
         memoryTimer = LoopTimer(loop: loop) { [unowned self] in beginMemoryRound() }
+        history.refresh = { [unowned self] in refresh($0, &$1) }
     }
 
     package static let responseBytesMax = 6 * 1024 * 1024 + 100
@@ -373,7 +377,9 @@ package final class Dispatcher {
             live.worker?.stop(grace: Self.idleStopGrace)
         case .refuse(let invocation, let refusal): refuse(invocation, refusal)
         case .wake(let instant): wakeTimer?.start(at: instant)
-        case .poolDrained(let pool): pools.forget(pool)
+        case .poolDrained(let pool):
+            history.forget(pool)
+            pools.forget(pool)
         case .allStopped: onAllStopped?()
         }
     }
@@ -435,10 +441,14 @@ package final class Dispatcher {
     private func ended(_ invocation: Invocation, _ ending: Invocation.Ending) {
         guard let slot = invocation.slot, let live = workers[slot.worker] else { return }
         live.running[Int(slot.index)] = nil
+        let now = loop.now
+        history.append(
+            .init(
+                arrivedAt: invocation.arrivedAt, duration: now - (invocation.dispatchedAt ?? now), pool: live.pool))
         if invocation.wantsLogTail || invocation.execution != nil || invocation.initialization != nil {
             invocation.peakMegabytes = live.worker?.peakMegabytes
         }
-        let outcome = invocation.outcome(ending, at: loop.now)
+        let outcome = invocation.outcome(ending, at: now)
         if case .answered = ending, pools.entries[live.pool]?.training != nil {
             // Its files may change while its worker lives: the outcome waits for the worker's end.
             live.held = (invocation, outcome)
@@ -464,6 +474,14 @@ package final class Dispatcher {
         guard !live.isEnding else { return }
         live.isEnding = true
         event { $0.workerStopping(id, at: $1, into: &$2) }
+    }
+
+    /// What is known of a pool's workers, while it is there: the most that one was measured to take, and the mean start.
+    private func refresh(_ pool: PoolID, _ label: inout InvocationHistory.Label) {
+        guard let status = scheduler.status(of: pool) else { return }
+        let measured = scheduler.workers(of: pool).filter(\.isMeasured).map(\.memoryMegabytes).max()
+        label.memoryMegabytes = measured ?? label.memoryMegabytes
+        label.coldStartSeconds = status.coldStartSeconds ?? label.coldStartSeconds
     }
 
     // MARK: - For people

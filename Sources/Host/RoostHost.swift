@@ -34,6 +34,7 @@ package final class RoostHost {
     private let lock: DataDirectoryLock
     private let placement: LocalPlacement
     private let logs: FunctionLogs
+    private let history: InvocationHistory
     private let access: AccessControl
     private var dispatcher: Dispatcher?
     private var executions: Executions?
@@ -79,6 +80,7 @@ package final class RoostHost {
             local.pythonInterpreter = settings.pythonInterpreter
             placement = LocalPlacement(settings: local, artifacts: artifacts, loop: loop)
             logs = FunctionLogs(directory: data + "/logs", loop: loop)
+            history = InvocationHistory(directory: data + "/history", loop: loop)
             access = try AccessControl(
                 keyFile: "\(data)/\(KeyFile.name)", isLoopback: settings.isLoopback, loop: loop
             ) { [logger] in logger.error("\($0)") }
@@ -134,7 +136,8 @@ package final class RoostHost {
         management.capacity.workersMax = settings.limits.workersMax
         management.capacity.memoryMegabytesMax = settings.limits.memoryMegabytesMax
         let dispatcher = Dispatcher(
-            loop: loop, limits: settings.limits, placement: placement, logs: logs, metrics: Metrics())
+            loop: loop, limits: settings.limits, placement: placement, logs: logs, history: history,
+            metrics: Metrics())
         self.dispatcher = dispatcher
         management.onChange = { [unowned dispatcher, unowned catalog] change in
             guard let function = change.function else { return }
@@ -155,9 +158,12 @@ package final class RoostHost {
         let pressure = try pressureFiles()
         placement.settings.pressureFiles = pressure.files
         let report = report(pythonMinor: pythonMinor, pressure: pressure.detail)
+        // No capture list below: see `EventLoop.spawn`.
+        let history = history
         let roost = RoostAPI(
             lambda: lambda, executions: executions, logs: logs, loop: loop,
             scheduling: { [loop] in dispatcher.report(at: loop.now) }, events: { dispatcher.events(limit: $0) },
+            history: { await history.text() },
             host: { report })
         let frontDoor = FrontDoor(
             lambda: lambda, roost: roost, dispatcher: dispatcher, logs: logs, loop: loop, access: access)
@@ -218,6 +224,8 @@ package final class RoostHost {
                 "Workers": .integer(Int64(limits.workersMax)),
                 "MemoryMegabytes": .integer(Int64(limits.memoryMegabytesMax)),
                 "Trainings": .integer(Int64(limits.trainingConcurrency)),
+                "StartsInFlight": .integer(Int64(limits.startsInFlightMax)),
+                "KeepAlivePrice": .real(limits.keepAlivePrice),
                 "QueueCapacity": .integer(Int64(limits.queueCapacity)),
                 "QueueWaitSeconds": .real(limits.queueWaitMax.seconds),
             ],
@@ -266,6 +274,8 @@ package final class RoostHost {
     private func flush() async {
         await executions?.close()
         await logs.flush()
+        await history.flush()
+        history.close()
         loop.stop()
     }
 

@@ -34,6 +34,7 @@ extension RoostAPI {
         case .workerEvents: try key.require([.manage], nil, "ListWorkerEvents")
         case .host: try key.require([.manage], nil, "GetHost")
         case .audit: try key.require([.manage], nil, "GetAudit")
+        case .history: try key.require([.manage], nil, "GetHistory")
         }
     }
 

@@ -29,15 +29,18 @@ package final class RoostAPI {
     package let limits: Limits
     private let scheduling: () -> SchedulingReport
     private let events: (Int) -> [HostEvent]
+    let history: () async -> [UInt8]
     private let host: () -> HostReport
 
     /// - Parameter lambda: reads bodies, and knows which runtimes the machine has.
     /// - Parameter scheduling: pools and workers as they are now.
     /// - Parameter events: the newest of them, at most so many, the newest at the end.
+    /// - Parameter history: what has run lately, as lines of a trace.
     package init(
         lambda: LambdaAPI, executions: any ExecutionService, logs: FunctionLogs, loop: EventLoop,
         limits: Limits = .init(), scheduling: @escaping () -> SchedulingReport,
-        events: @escaping (Int) -> [HostEvent], host: @escaping () -> HostReport
+        events: @escaping (Int) -> [HostEvent], history: @escaping () async -> [UInt8],
+        host: @escaping () -> HostReport
     ) {
         self.lambda = lambda
         management = lambda.management
@@ -47,6 +50,7 @@ package final class RoostAPI {
         self.limits = limits
         self.scheduling = scheduling
         self.events = events
+        self.history = history
         self.host = host
     }
 
@@ -89,6 +93,7 @@ package final class RoostAPI {
         case .deleteExecution(let id): try await deleteExecution(id, request)
         case .host: .json(host().json)
         case .audit: try await audit(request)
+        case .history: await historyTrace()
         case .putArtifact: preconditionFailure("an upload is streamed, not performed")
         }
     }

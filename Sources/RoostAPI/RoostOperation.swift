@@ -24,6 +24,7 @@ package enum RoostOperation: Equatable, Sendable {
     case deleteExecution(Execution.ID)
     case host
     case audit
+    case history
 
     /// Which operation a request means. Cheap, and decided before its body arrives.
     ///
@@ -72,6 +73,7 @@ package enum RoostOperation: Equatable, Sendable {
             return ("POST", .resumeExecution(Execution.ID(segments[3])))
         case ("host", 1): return ("GET", .host)
         case ("audit", 1): return ("GET", .audit)
+        case ("history", 1): return ("GET", .history)
         default: return nil
         }
     }

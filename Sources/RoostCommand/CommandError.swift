@@ -26,6 +26,8 @@ enum CommandError: Error {
     case keys(KeyFileError)
     /// A file that should be a trace.
     case trace(path: String, TraceError)
+    /// The host has run nothing that could be replayed.
+    case emptyHistory
     /// Everything that could be said has been printed.
     case failed
     /// The host could not start, or ended for a reason.
@@ -35,7 +37,7 @@ enum CommandError: Error {
         switch self {
         case .usage: 2
         case .unreachable, .interrupted, .refused, .badAnswer, .functionFailed, .executionEnded, .folder, .io, .program,
-            .keys, .trace, .failed, .hostFailed:
+            .keys, .trace, .emptyHistory, .failed, .hostFailed:
             1
         }
     }
@@ -61,6 +63,7 @@ enum CommandError: Error {
                 ? "\(name): \(reason)" : String(decoding: output, as: UTF8.self) + "\n\(name): \(reason)"
         case .keys(let error): error.description
         case .trace(let path, let error): "\(path): \(printable(error.description))"
+        case .emptyHistory: "nothing has run on this host in the last 30 days, so there is nothing to replay"
         case .failed: nil
         case .hostFailed(let reason): reason
         }

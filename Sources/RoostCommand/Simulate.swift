@@ -6,7 +6,7 @@ import Simulator
 
 struct Simulate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Replay a trace of invocations on the scheduler, without a host; or make up a trace.",
+        abstract: "Replay invocations on the scheduler: of a trace, or a host's own of late; or make up a trace.",
         discussion: """
             A trace is CSV with the header function,arrival_seconds,duration_seconds,memory_mb,cold_start_seconds and one \
             invocation per line. docs/SCHEDULING.md says what is simulated, and what a real host has besides.
@@ -15,14 +15,18 @@ struct Simulate: ParsableCommand {
     @Option(help: ArgumentHelp("Replay this trace; - is standard input.", valueName: "file"))
     var trace: String?
 
+    @Flag(
+        help: "Replay what has run on a host lately, under several policies and budgets: what would each have cost?")
+    var fromHistory = false
+
     @Option(
         help: ArgumentHelp(
             """
             How long idle workers are kept: learned, fixed:SECONDS (0 to 86400), none; lru and greedy-dual keep them until \
-            memory is short. Default: learned, as a host's.
+            memory is short. Default: learned, as a host's. With --from-history it may be repeated.
             """,
             valueName: "policy"))
-    var policy: String?
+    var policy: [String] = []
 
     @Option(
         help: ArgumentHelp(
@@ -32,9 +36,10 @@ struct Simulate: ParsableCommand {
     var scaleUp: String?
 
     @Option(
-        help: ArgumentHelp("The budget that workers' memory adds up to at most. Default: 0, unlimited.", valueName: "n")
-    )
-    var memoryMb: Int?
+        help: ArgumentHelp(
+            "The budget that workers' memory adds up to at most. Default: 0, unlimited. With --from-history it may be "
+                + "repeated; default: a half, all and twice of the host's, and unlimited.", valueName: "n"))
+    var memoryMb: [Int] = []
 
     @Option(help: ArgumentHelp("Workers alive at the same time, at most. Default: 256, as a host's.", valueName: "n"))
     var workers: Int?
@@ -47,9 +52,6 @@ struct Simulate: ParsableCommand {
             "The probability, 0 to 1, with which each init fails and each invocation crashes its worker. Default: 0.",
             valueName: "rate"))
     var faults: Double?
-
-    @Flag(help: "Print JSON instead of text for people.")
-    var json = false
 
     @Flag(help: "Make up a trace and print it.")
     var synthesize = false
@@ -68,13 +70,24 @@ struct Simulate: ParsableCommand {
     @Option(help: ArgumentHelp("Write the trace that is made up here. Default: standard output.", valueName: "file"))
     var output: String?
 
+    @OptionGroup var client: ClientOptions
+
     func validate() throws {
-        guard (trace != nil) != synthesize else { throw ValidationError("give either --trace FILE or --synthesize") }
+        guard [trace != nil, synthesize, fromHistory].count(where: { $0 }) == 1 else {
+            throw ValidationError("give one of --trace FILE, --from-history and --synthesize")
+        }
+        for (name, isGiven) in [("--endpoint", client.endpoint != nil), ("--profile", client.profile != nil)]
+        where isGiven && !fromHistory { throw ValidationError("\(name) is for --from-history") }
+        if !fromHistory {
+            for (name, count) in [("--policy", policy.count), ("--memory-mb", memoryMb.count)] where count > 1 {
+                throw ValidationError("\(name) may be repeated with --from-history only")
+            }
+        }
         if synthesize {
             for (name, isGiven) in [
-                ("--policy", policy != nil), ("--scale-up", scaleUp != nil), ("--memory-mb", memoryMb != nil),
+                ("--policy", !policy.isEmpty), ("--scale-up", scaleUp != nil), ("--memory-mb", !memoryMb.isEmpty),
                 ("--workers", workers != nil),
-                ("--concurrency", concurrency != nil), ("--faults", faults != nil), ("--json", json),
+                ("--concurrency", concurrency != nil), ("--faults", faults != nil), ("--json", client.json),
             ] where isGiven { throw ValidationError("\(name) is for --trace") }
             guard let functions, let hours else { throw ValidationError("--synthesize needs --functions and --hours") }
             guard (1...Trace.Limit.functions).contains(functions) else {
@@ -87,13 +100,22 @@ struct Simulate: ParsableCommand {
             for (name, isGiven) in [
                 ("--functions", functions != nil), ("--hours", hours != nil), ("--output", output != nil),
             ] where isGiven { throw ValidationError("\(name) is for --synthesize") }
+            for (name, isGiven) in [("--scale-up", scaleUp != nil), ("--faults", faults != nil)]
+            where isGiven && fromHistory { throw ValidationError("\(name) is for --trace") }
             if seed != nil, faults == nil { throw ValidationError("--seed needs --faults or --synthesize") }
         }
-        _ = try settings()
+        for policy in policy { _ = try settings(policy: policy, memoryMb: nil) }
+        for memoryMb in memoryMb { _ = try settings(policy: nil, memoryMb: memoryMb) }
+        _ = try settings(policy: policy.first, memoryMb: memoryMb.first)
     }
 
-    func settings() throws -> Simulation.Settings {
-        var settings = Simulation.Settings()
+    /// - Parameters:
+    ///   - policy: `nil` is the default, as is `memoryMb`.
+    ///   - base: what is not said by an option.
+    func settings(
+        policy: String?, memoryMb: Int?, base: Simulation.Settings = Simulation.Settings()
+    ) throws -> Simulation.Settings {
+        var settings = base
         if let policy { try Simulate.set(policy, in: &settings) }
         if let scaleUp {
             guard let rule = Simulation.Settings.ScaleUp(rawValue: scaleUp) else {
@@ -108,7 +130,7 @@ struct Simulate: ParsableCommand {
             guard (0...Trace.Limit.memoryMegabytes).contains(memoryMb) else {
                 throw ValidationError("--memory-mb is a number from 0 to \(Trace.Limit.memoryMegabytes)")
             }
-            if memoryMb > 0 { settings.limits.memoryMegabytesMax = memoryMb }
+            settings.limits.memoryMegabytesMax = memoryMb > 0 ? memoryMb : .max
         }
         if let concurrency {
             guard (1...64).contains(concurrency) else {
@@ -158,17 +180,18 @@ struct Simulate: ParsableCommand {
     }
 
     func run() throws {
+        if fromHistory { return try replayHistory() }
         guard let trace else { return try writeTrace() }
         let clock = ContinuousClock()
         let begin = clock.now
         let read = try Simulate.read(trace)
         let readAt = clock.now
-        let settings = try settings()
+        let settings = try settings(policy: policy.first, memoryMb: memoryMb.first)
         let report = Simulation.run(read, settings)
         let view = SimulationView(
             report: report, settings: settings, readSeconds: (readAt - begin) / .seconds(1),
             simulateSeconds: (clock.now - readAt) / .seconds(1))
-        if json { Terminal.print(view.json) } else { Terminal.print(view.text) }
+        if client.json { Terminal.print(view.json) } else { Terminal.print(view.text) }
     }
 
     static func read(_ path: String) throws(CommandError) -> Trace {

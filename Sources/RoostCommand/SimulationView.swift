@@ -129,7 +129,7 @@ struct SimulationView {
         return table.text
     }
 
-    private static func waitText(_ seconds: Double) -> String {
+    static func waitText(_ seconds: Double) -> String {
         seconds < 1 ? fixed(seconds * 1000, 1) + " ms" : spanText(seconds: seconds)
     }
 

@@ -1,12 +1,14 @@
-"""roost simulate: traces in, figures out; no host is needed."""
+"""roost simulate: traces in, figures out; no host is needed, but for the history of one."""
 
+import csv
 import json
 import os
 import subprocess
+import time
 
 import pytest
 
-from conftest import BINARY
+from conftest import BINARY, ECHO, ROLE, make_zip, wait_until
 
 HEADER = "function,arrival_seconds,duration_seconds,memory_mb,cold_start_seconds\n"
 # Two calls ten seconds apart, ready after 2 s, done after 1 s.
@@ -83,6 +85,77 @@ def test_rules_for_more_workers():
     assert knative["WorkerHours"]["Idle"] > 100 / 3600
 
 
+def test_what_a_host_has_run(make_host):
+    host = make_host(config={"memoryMegabytes": 1000})
+    empty = host.roost("simulate", "--from-history", check=1)
+    assert "nothing has run on this host" in empty.stderr
+
+    client = host.client()
+    client.create_function(
+        FunctionName="echo", Runtime="python3.11", Handler="index.handler", Role=ROLE, MemorySize=200,
+        Code={"ZipFile": make_zip({"index.py": ECHO})})
+    for _ in range(7):
+        client.invoke(FunctionName="echo", Payload=b"{}")
+    client.invoke(FunctionName="echo", Payload=b"{}", InvocationType="Event")
+    trace = wait_until(lambda: history(host, 8), "eight invocations")
+    assert {row["function"] for row in trace} == {"echo:$LATEST"} and {row["memory_mb"] for row in trace} == {"200"}
+    assert all(0 < float(row["duration_seconds"]) < 5 for row in trace)
+    assert all(abs(float(row["arrival_seconds"]) - time.time()) < 60 for row in trace)
+    # A worker was started once, and that took time.
+    assert 0.001 < float(trace[-1]["cold_start_seconds"]) < 10
+
+    answer = json.loads(host.roost("simulate", "--from-history", "--json", check=0).stdout)
+    assert (answer["Invocations"], answer["Functions"]) == (8, 1)
+    rows = answer["Replays"]
+    assert [row["MemoryMegabytes"] for row in rows[::5]] == [500, 1000, 2000, None]
+    assert [row["Policy"] for row in rows[:5]] == ["learned", "fixed:60", "fixed:300", "fixed:1200", "none"]
+    assert [i for i, row in enumerate(rows) if row["Current"]] == [5]
+    assert all(row["ColdStarts"]["Count"] >= 1 and row["Refused"] == 0 for row in rows)
+    assert rows[0]["ColdStarts"]["Count"] < rows[4]["ColdStarts"]["Count"]
+    assert rows[4]["IdleGigabyteHours"] == 0 < rows[1]["IdleGigabyteHours"]
+    table = host.roost("simulate", "--from-history", "--policy", "none", "--memory-mb", 100, "--memory-mb", 0, check=0).stdout
+    lines = table.splitlines()
+    assert len(lines) == 4 and lines[0].startswith("8 invocations of 1 version in ")
+    assert lines[2].split()[:3] == ["100", "none", "0"] and lines[2].split()[-2] == "8"  # refused: it never fits
+    assert lines[3].startswith("unlimited  none")
+
+    # Ordered or not, an end of the host takes nothing, and half a line counts as none.
+    host.kill()
+    with open(host.data / "history" / "recent", "a") as file:
+        file.write("echo:$LATEST,17640")
+    host.start()
+    assert len(history(host)) == 8
+    host.client().invoke(FunctionName="echo", Payload=b"{}")
+    host.stop()
+    host.start()
+    assert len(history(host)) == 9
+
+
+def test_a_long_history(make_host):
+    host = make_host()
+    host.stop()
+    (host.data / "history").mkdir(exist_ok=True)
+    now = time.time()
+    line = "f:1,{:.6f},0.010000,128,0.500000\n".format
+    (host.data / "history" / "recent.1").write_text(
+        line(now - 40 * 86400) + "".join(line(now - 3600 + i / 100) for i in range(200_000)) + line(now + 1e6))
+    host.start()
+    host.client().create_function(
+        FunctionName="echo", Runtime="python3.11", Handler="index.handler", Role=ROLE,
+        Code={"ZipFile": make_zip({"index.py": ECHO})})
+    host.client().invoke(FunctionName="echo", Payload=b"{}")
+    answer = json.loads(host.roost("simulate", "--from-history", "--policy", "fixed:60", "--json", check=0).stdout)
+    assert (answer["Invocations"], answer["Functions"]) == (200_001, 2)
+
+
+def history(host, count=0):
+    """What the host remembers, as rows of its trace; false while they are less than `count`."""
+    answer = host.request("GET", "/roost/v1/history")
+    assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/csv")
+    rows = list(csv.DictReader(answer.body.decode().splitlines()))
+    return len(rows) >= count and rows
+
+
 def test_text_for_people(trace):
     text = simulate("--trace", trace, "--policy", "fixed:5").stdout.decode()
     lines = {line.split("  ")[0]: line for line in text.splitlines()}
@@ -153,8 +226,8 @@ def test_files_that_are_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "either --trace FILE or --synthesize"),
-    (["--trace", "-", "--synthesize"], "either --trace FILE or --synthesize"),
+    ([], "one of --trace FILE, --from-history and --synthesize"),
+    (["--trace", "-", "--synthesize"], "one of --trace FILE, --from-history and --synthesize"),
     (["--trace", "-", "--policy", "learnt"], "--policy is"),
     (["--trace", "-", "--policy", "fixed:"], "--policy is"),
     (["--trace", "-", "--policy", "fixed:-1"], "--policy is"),
@@ -169,6 +242,11 @@ def test_files_that_are_not_there(tmp_path):
     (["--trace", "-", "--faults", "nan"], "--faults is a number from 0 to 1"),
     (["--trace", "-", "--seed", "1"], "--seed needs --faults or --synthesize"),
     (["--trace", "-", "--hours", "1"], "--hours is for --synthesize"),
+    (["--trace", "-", "--endpoint", "http://127.0.0.1:9"], "--endpoint is for --from-history"),
+    (["--trace", "-", "--policy", "none", "--policy", "learned"], "--policy may be repeated with --from-history only"),
+    (["--from-history", "--trace", "-"], "one of --trace FILE"),
+    (["--from-history", "--policy", "none", "--policy", "learnt"], "--policy is"),
+    (["--from-history", "--scale-up", "lambda"], "--scale-up is for --trace"),
     (["--synthesize", "--functions", "2"], "--synthesize needs --functions and --hours"),
     (["--synthesize", "--functions", "0", "--hours", "1"], "--functions is a number from 1 to 100000"),
     (["--synthesize", "--functions", "1", "--hours", "0"], "--hours is above 0"),

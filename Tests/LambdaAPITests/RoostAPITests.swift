@@ -14,7 +14,7 @@ extension TestHost {
         RoostAPI(
             lambda: lambda, executions: executions, logs: FunctionLogs(directory: directory + "/logs", loop: loop),
             loop: loop, scheduling: { SchedulingReport(of: Scheduler(), pools: [], nextEviction: nil) },
-            events: { _ in [] }
+            events: { _ in [] }, history: { [] }
         ) {
             HostReport(
                 version: "0", sandboxMode: "none", sandboxProblem: nil, dataDirectory: "d", limits: [:], checks: [])
