@@ -4,6 +4,10 @@ internal import JSON
 package import Scheduling
 package import Workers
 
+#if canImport(Glibc)
+    internal import Glibc
+#endif
+
 /// Everything about a host that can be chosen. docs/SETTINGS.md lists the keys of the configuration file.
 package struct HostSettings: Sendable {
     package enum Sandbox: String, Sendable {
@@ -39,7 +43,11 @@ package struct HostSettings: Sendable {
     /// What there is of memory, read when this was made.
     package let machine = MachineMemory()
 
-    package init() { limits.memoryMegabytesMax = max(1, machine.megabytes / 10 * 8) }
+    package init() {
+        limits.memoryMegabytesMax = max(1, machine.megabytes / 10 * 8)
+        // Starting is work for the processor: more at once would be slower together, and slow what is running.
+        limits.startsInFlightMax = min(1000, max(2, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    }
 
     package struct Invalid: Error, CustomStringConvertible {
         package let description: String

@@ -44,6 +44,12 @@ struct Simulate: ParsableCommand {
     @Option(help: ArgumentHelp("Workers alive at the same time, at most. Default: 256, as a host's.", valueName: "n"))
     var workers: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "Workers that start at the same time, 1 to 1000. Default: 16; a host's is the number of its processors.",
+            valueName: "n"))
+    var startsInFlight: Int?
+
     @Option(help: ArgumentHelp("Invocations that one worker takes at once, 1 to 64. Default: 1.", valueName: "n"))
     var concurrency: Int?
 
@@ -86,7 +92,7 @@ struct Simulate: ParsableCommand {
         if synthesize {
             for (name, isGiven) in [
                 ("--policy", !policy.isEmpty), ("--scale-up", scaleUp != nil), ("--memory-mb", !memoryMb.isEmpty),
-                ("--workers", workers != nil),
+                ("--workers", workers != nil), ("--starts-in-flight", startsInFlight != nil),
                 ("--concurrency", concurrency != nil), ("--faults", faults != nil), ("--json", client.json),
             ] where isGiven { throw ValidationError("\(name) is for --trace") }
             guard let functions, let hours else { throw ValidationError("--synthesize needs --functions and --hours") }
@@ -146,6 +152,12 @@ struct Simulate: ParsableCommand {
                         + (most < 100_000 ? " when each takes \(settings.concurrency) at once" : ""))
             }
             settings.limits.workersMax = workers
+        }
+        if let startsInFlight {
+            guard (1...1000).contains(startsInFlight) else {
+                throw ValidationError("--starts-in-flight is a number from 1 to 1000")
+            }
+            settings.limits.startsInFlightMax = startsInFlight
         }
         if let faults {
             guard (0...1).contains(faults) else { throw ValidationError("--faults is a number from 0 to 1") }

@@ -4,7 +4,8 @@ package import Domain
 package struct HostLimits: Equatable, Sendable {
     /// Workers of all pools together, trainings included; at least 1.
     package var workersMax = 256
-    /// Workers started and not ready yet; at least 1. Model loading is bound by CPU and disk: more only slow each other.
+    /// Workers started and not ready yet; at least 1. Starting is bound by processor and disk: more at once only slow
+    /// each other, and what runs. A host has as many as it has processors.
     package var startsInFlightMax = 16
     /// Starts per second in the long run; above 0.
     package var startsPerSecond = 50.0

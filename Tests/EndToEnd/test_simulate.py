@@ -236,6 +236,7 @@ def test_files_that_are_not_there(tmp_path):
     (["--trace", "-", "--memory-mb", "-1"], "--memory-mb"),
     (["--trace", "-", "--concurrency", "0"], "--concurrency is a number from 1 to 64"),
     (["--trace", "-", "--concurrency", "65"], "--concurrency is a number from 1 to 64"),
+    (["--trace", "-", "--starts-in-flight", "0"], "--starts-in-flight is a number from 1 to 1000"),
     (["--trace", "-", "--workers", "0"], "--workers is a number from 1 to 100000"),
     (["--trace", "-", "--workers", "4000", "--concurrency", "64"], "--workers is a number from 1 to 3906"),
     (["--trace", "-", "--faults", "1.5"], "--faults is a number from 0 to 1"),
