@@ -16,7 +16,8 @@ internal import Scheduling
 /// written is skipped.
 package final class InvocationHistory {
     package static let fileBytesMax = 16 << 20
-    static let flushAfter = Interval.seconds(5)
+    /// Short, so that a host that falls idle is done at once, and few are lost with one that is killed.
+    static let flushAfter = Interval.milliseconds(250)
     static let batchMax = 4096
     static let pendingMax = 1 << 16
     /// Older ones are not told: what ran last month says little of today.
