@@ -12,7 +12,7 @@
 /// All ages are in seconds since the gap began, all probabilities given that it has lasted until now. The rule for T is
 /// ski rental with a known distribution (Karlin et al., *Competitive randomized algorithms for nonuniform problems*,
 /// Algorithmica 11, 1994); the histogram and the windows are those of Shahrad et al., *Serverless in the Wild* (ATC 2020).
-struct IdlePlan {
+package struct IdlePlan {
     /// What one cold start costs, in seconds of waiting.
     let coldCost: Double
     /// What a second of being idle costs, in the same.
@@ -20,8 +20,13 @@ struct IdlePlan {
     /// How many gaps of its own weigh as much as what is known of others.
     static let priorGaps: Float = 4
 
+    package init(coldCost: Double, rent: Double) {
+        self.coldCost = coldCost
+        self.rent = rent
+    }
+
     /// The age up to which the worker should be kept; `age` when it should stop now.
-    func limit(_ own: GapHistogram?, _ fleet: GapHistogram, from age: Double) -> Double {
+    package func limit(_ own: GapHistogram?, _ fleet: GapHistogram, from age: Double) -> Double {
         let edges = GapHistogram.edges
         let own = own?.weights ?? GapHistogram.none
         let fleetScale = fleet.total > 0 ? Self.priorGaps / fleet.total : 0
@@ -51,7 +56,7 @@ struct IdlePlan {
     ///
     /// Looks at the function's own gaps alone: those of others tell for how long a worker may be needed again, not when.
     /// - Parameter coldStart: how long before the window the worker has to be started, in seconds.
-    func window(_ own: GapHistogram, from age: Double, coldStart: Double) -> Range<Double>? {
+    package func window(_ own: GapHistogram, from age: Double, coldStart: Double) -> Range<Double>? {
         let edges = GapHistogram.edges
         let own = own.weights
         let first = GapHistogram.bin(age + coldStart) + 1

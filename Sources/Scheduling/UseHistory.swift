@@ -1,4 +1,4 @@
-import Domain
+package import Domain
 
 /// When a pool needed how many workers, and for how long it did not need them: what its learned keep-alive follows from.
 ///
@@ -6,7 +6,7 @@ import Domain
 /// n-th only while n are in use at once. Each **level** of the stack has gaps of its own, from the moment when fewer than
 /// n are in use until n are again, whether a worker was kept there meanwhile or not. So what is learned does not depend
 /// on what was decided.
-struct UseHistory: Sendable {
+package struct UseHistory: Sendable {
     /// Workers that run something, or were started for somebody who waits.
     private(set) var inUse = 0
     /// By level, from 1: when it was left; `nil` while it is in use, and before its first use.
@@ -25,10 +25,12 @@ struct UseHistory: Sendable {
         var limitExpires = 0
     }
 
+    package init() {}
+
     /// A gap that others learn from.
-    struct Lesson {
-        let gap: Double
-        let level: Int
+    package struct Lesson {
+        package let gap: Double
+        package let level: Int
         let wasGivenUp: Bool
     }
 
@@ -40,7 +42,7 @@ struct UseHistory: Sendable {
     private static let taught = 16
 
     /// One more worker is needed. Returns the gap that ends, when it is one of those that others learn from.
-    mutating func take(at now: Instant) -> Lesson? {
+    package mutating func take(at now: Instant) -> Lesson? {
         inUse += 1
         guard inUse <= leftAt.count, let left = leftAt[inUse - 1] else { return nil }
         leftAt[inUse - 1] = nil
@@ -69,7 +71,7 @@ struct UseHistory: Sendable {
     }
 
     /// One less is needed.
-    mutating func leave(at now: Instant) {
+    package mutating func leave(at now: Instant) {
         if inUse <= Self.levelsMax {
             while leftAt.count < inUse {
                 leftAt.append(nil)
@@ -82,13 +84,13 @@ struct UseHistory: Sendable {
 
     func leftAt(level: Int) -> Instant? { level <= leftAt.count ? leftAt[level - 1] : nil }
 
-    func gaps(level: Int) -> GapHistogram? {
+    package func gaps(level: Int) -> GapHistogram? {
         let group = Self.group(level)
         return group < groups.count ? groups[group].gaps : nil
     }
 
     /// How often this level was needed again, in about the last `halfLife`; of a group of levels the mean.
-    func uses(level: Int) -> Double {
+    package func uses(level: Int) -> Double {
         let group = Self.group(level)
         guard group < groups.count else { return 0 }
         let levels = group < 8 ? 1 : 1 << ((group - 8) / 4 + 1)
