@@ -117,7 +117,9 @@ let package = Package(
         .testTarget(
             name: "RegistryTests", dependencies: ["Domain", "Registry", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings),
-        .testTarget(name: "SchedulingTests", dependencies: ["Domain", "Scheduling"], swiftSettings: strict),
+        .target(name: "AllocationCount", path: "Tests/AllocationCount"),
+        .testTarget(
+            name: "SchedulingTests", dependencies: ["AllocationCount", "Domain", "Scheduling"], swiftSettings: strict),
         .testTarget(
             name: "SigningTests",
             dependencies: ["Domain", "Signing", .product(name: "Crypto", package: "swift-crypto")],

@@ -213,6 +213,10 @@ extension Scheduler {
         evictionHeap.remove(pool)
         functions[function].pools.removeAll { $0 == pool }
         if functions[function].pools.isEmpty {
+            if functions[function].hadWorker {
+                if veterans.count == Self.veteransMax { veterans.removeAll() }
+                veterans.insert(functions[function].id)
+            }
             functionIndices[functions[function].id] = nil
             functions.remove(function)
         }

@@ -45,6 +45,9 @@ package struct Scheduler: Sendable {
     var fleet = FleetHistory()
     var functionIndices: [Function.ID: Int] = [:]
     var functions = Slab<FunctionGroup>()
+    /// Functions without a pool now that once had a worker; at most `veteransMax`, then forgotten all together.
+    var veterans: Set<Function.ID> = []
+    static let veteransMax = 100_000
     var training: TrainingGroup
 
     var workerIndices: [WorkerID: Int] = [:]
@@ -118,6 +121,7 @@ package struct Scheduler: Sendable {
             function = known
         } else {
             function = functions.insert(FunctionGroup(id: settings.function))
+            functions[function].hadWorker = veterans.remove(settings.function) != nil
             functionIndices[settings.function] = function
         }
         let pool = pools.insert(Pool(id: id, settings: settings, function: function, limits: limits))
