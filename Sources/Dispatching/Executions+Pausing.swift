@@ -146,7 +146,7 @@ extension Executions {
     private func switchable(
         _ id: Execution.ID, _ kind: ExecutionEvent.Kind, _ asked: Switch
     ) async throws(ManagementError) -> Live? {
-        if let execution = live[id], !execution.isEnding { return execution }
+        if let execution = try await inHand(id) { return execution }
         let stored = try await self.execution(id)
         if try await isRepetition(id, kind, asked) { return nil }
         throw .conflict("The execution has ended; its status is \(stored.status.rawValue).")

@@ -6,18 +6,16 @@ extension Executions {
     /// Returns when the execution has ended, or when the host does not see its end any more: it is shutting down, or could
     /// not store it.
     package func completion(of id: Execution.ID) async throws(ManagementError) -> Execution {
-        if let execution = live[id], !isShuttingDown || execution.isRunning {
+        if live[id] == nil {
+            guard let stored = try await lookUp(id) else { throw .executionNotFound(id.text) }
+            if stored.status.isEnded { return stored }
+        }
+        if !isShuttingDown || live[id]?.isRunning == true {
             guard waitersCount < settings.waitersMax else { throw .overloaded(limit: settings.waitersMax) }
             waitersCount += 1
             await withCheckedContinuation { waiters[id, default: []].append($0) }
         }
         return try await execution(id)
-    }
-
-    /// It has ended, or was set aside.
-    func remove(_ id: Execution.ID) {
-        live[id] = nil
-        endWaiting(for: id)
     }
 
     func endWaiting(for id: Execution.ID) {

@@ -8,9 +8,10 @@ package import Workers
 /// Asynchronous invocations: accepted onto the disk, run, retried, stopped, and resumed after the host was killed.
 /// Lives on the loop.
 ///
-/// The registry has the truth; memory has the heads of those that have not ended. An execution is
+/// The registry has the truth. Memory has a place in line for each execution that waits (`ExecutionQueue`), and a head for
+/// each that is in hand: in the window, or being stopped, paused or resumed. An execution is
 ///
-///     waiting  -> running   a slot of the window is free and its time has come; its event is read from the registry
+///     waiting  -> running   a place of the window is free and its time has come; it is read from the registry
 ///     running  -> waiting   the attempt failed and another is allowed, or nothing could be started
 ///     running  -> ended     in one commit with all that its end brings (for a training: the new version)
 ///     waiting, running -> ended   by `stop`, which is on the disk before the worker hears of it
@@ -28,7 +29,11 @@ package final class Executions {
         /// From SIGTERM to SIGKILL of a worker whose execution was stopped, and at the host's shutdown.
         package var stopGrace = Interval.seconds(30)
         /// Executions that are with the scheduler at the same time, running or queued there; the others wait here.
-        package var windowMax = 256
+        package var windowMax = 1024
+        /// Of them, those of one function.
+        package var windowOfFunctionMax = 256
+        /// No more are taken into the window while the events of those in it have so many bytes.
+        package var windowBytesMax = 256 << 20
         /// Executions that have not ended; more are refused.
         package var liveMax = 1_000_000
         /// Clients that wait for the end of an execution; more are refused.
@@ -41,10 +46,12 @@ package final class Executions {
         package init() {}
     }
 
-    /// One execution that has not ended.
+    /// One execution that has not ended, and is in hand.
     final class Live {
         var head: ExecutionHead
         var isRunning = false
+        /// Of its event, while it is in the window.
+        var eventBytes = 0
         /// Its end is being committed, or it was stopped: what still comes from its worker is dropped.
         var isEnding = false
         var progress: [(at: Timestamp, report: [UInt8])] = []
@@ -74,18 +81,21 @@ package final class Executions {
     /// For failures that nobody waits to hear of.
     let report: (String) -> Void
 
+    /// Those in hand.
     var live: [Execution.ID: Live] = [:]
+    /// All that have not ended, in hand or not.
+    private var liveCount = 0
     /// Who waits for the end of which.
     var waiters: [Execution.ID: [CheckedContinuation<Void, Never>]] = [:]
     var waitersCount = 0
-    /// Those that wait for a slot of the window, in order of acceptance.
-    private var waiting: [Execution.ID] = []
-    private var waitingStart = 0
-    /// Those that wait for their time.
-    private var delayed: [(at: Timestamp, id: Execution.ID)] = []
+    private var queue = ExecutionQueue()
     private var inWindow = 0
-    /// A task takes from `waiting`.
+    private var inWindowOfFunction: [Function.ID: Int] = [:]
+    private var windowBytes = 0
+    /// A task takes from `queue`.
     private var isStarting = false
+    /// Those that are being read because they are not in hand.
+    private var lookups: [Execution.ID: Lookup] = [:]
     private var delayTimer: LoopTimer?
     private var progressTimer: LoopTimer?
     /// Pauses and their ends, one at a time.
@@ -121,7 +131,7 @@ package final class Executions {
     package func accept(
         _ request: ExecutionRequest
     ) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool) {
-        guard live.count < settings.liveMax else { throw .overloaded(limit: settings.liveMax) }
+        guard liveCount < settings.liveMax else { throw .overloaded(limit: settings.liveMax) }
         let (execution, changes) = try await make(request)
         let name = execution.name
         do throws(RegistryError) {
@@ -190,8 +200,8 @@ package final class Executions {
 
     /// A new execution is stored, and waits for its turn.
     func takeUp(_ execution: Execution) {
-        live[execution.id] = Live(head: ExecutionHead(execution))
-        waiting.append(execution.id)
+        liveCount += 1
+        queue.add(execution.id, of: execution.function)
         startWaiting()
     }
 
@@ -236,48 +246,104 @@ package final class Executions {
 
     /// Takes up what the registry says has not ended. Called once, before the first `accept`.
     package func resume() async throws(ManagementError) {
-        let heads = try await read { registry throws(RegistryError) in try await registry.liveExecutions() }
-        let now = EventLoop.wallClock
-        for var head in heads {
-            if head.status == .running || head.status == .pausing {
-                head.status = head.status == .running ? .queued : .paused
-                let events = [ExecutionEvent(kind: .interrupted, at: now)]
-                try await commit([.updateExecution(head.update), .addEvents(head.id, events)])
+        try await interrupt()
+        var last: Int64 = 0
+        while true {
+            let after = last
+            let page = try await read { registry throws(RegistryError) in
+                try await registry.waitingExecutions(after: after, limit: 10_000)
             }
-            live[head.id] = Live(head: head)
-            if head.status == .queued { enqueue(head) }
+            guard let newest = page.last else { break }
+            last = newest.sequence
+            liveCount += page.count
+            for execution in page where execution.isQueued {
+                enqueue(execution.id, of: execution.function, notBefore: execution.notBefore)
+            }
         }
         // An execution whose end was stored has no more use for its files.
         if let local = placement as? LocalPlacement {
-            for id in await local.executionsWithScratch() where live[id] == nil { await local.discardScratch(of: id) }
+            for id in await local.executionsWithScratch() where try await hasEnded(id) {
+                await local.discardScratch(of: id)
+            }
         }
         startWaiting()
     }
 
+    /// What ran when the host ended runs no more.
+    private func interrupt() async throws(ManagementError) {
+        let heads = try await read { registry throws(RegistryError) in try await registry.runningExecutions() }
+        let now = EventLoop.wallClock
+        var changes: [Change] = []
+        for var head in heads {
+            head.status = head.status == .running ? .queued : .paused
+            changes.append(.updateExecution(head.update))
+            changes.append(.addEvents(head.id, [ExecutionEvent(kind: .interrupted, at: now)]))
+        }
+        if !changes.isEmpty { try await commit(changes) }
+    }
+
+    private func hasEnded(_ id: Execution.ID) async throws(ManagementError) -> Bool {
+        let stored = try await read { registry throws(RegistryError) in try await registry.execution(id) }
+        return stored?.status.isEnded ?? true
+    }
+
+    private final class Lookup {
+        var count = 0
+        /// It has ended since.
+        var isOutdated = false
+    }
+
+    /// An execution as the registry has it, which is as it is: what ends while it is read is read again.
+    func lookUp(_ id: Execution.ID) async throws(ManagementError) -> Execution? {
+        while true {
+            let lookup = lookups[id] ?? Lookup()
+            lookups[id] = lookup
+            lookup.count += 1
+            defer {
+                lookup.count -= 1
+                if lookup.count == 0, lookups[id] === lookup { lookups[id] = nil }
+            }
+            let stored = try await read { registry throws(RegistryError) in try await registry.execution(id) }
+            if !lookup.isOutdated { return stored }
+            if lookups[id] === lookup { lookups[id] = nil }
+        }
+    }
+
+    /// An execution that has not ended, taken in hand; `nil` when it has ended or is about to.
+    ///
+    /// - Throws: `executionNotFound`.
+    func inHand(_ id: Execution.ID) async throws(ManagementError) -> Live? {
+        if let known = live[id] { return known.isEnding ? nil : known }
+        guard let stored = try await lookUp(id) else { throw .executionNotFound(id.text) }
+        if let known = live[id] { return known.isEnding ? nil : known }
+        guard !stored.status.isEnded else { return nil }
+        let execution = Live(head: ExecutionHead(stored))
+        live[id] = execution
+        return execution
+    }
+
     // MARK: - Running
 
-    func enqueue(_ head: ExecutionHead) {
-        if let at = head.notBefore, at > EventLoop.wallClock {
-            let index = delayed.firstIndex { $0.at > at } ?? delayed.endIndex
-            delayed.insert((at, head.id), at: index)
+    func enqueue(_ head: ExecutionHead) { enqueue(head.id, of: head.function, notBefore: head.notBefore) }
+
+    private func enqueue(_ id: Execution.ID, of function: Function.ID, notBefore: Timestamp?) {
+        if let notBefore, notBefore > EventLoop.wallClock {
+            queue.add(id, of: function, notBefore: notBefore)
             startDelayTimer()
         } else {
-            waiting.append(head.id)
+            queue.add(id, of: function)
         }
     }
 
     private func delayTimerFired() {
-        let now = EventLoop.wallClock
-        let due = delayed.prefix { $0.at <= now }
-        waiting.append(contentsOf: due.map(\.id))
-        delayed.removeFirst(due.count)
+        queue.release(at: EventLoop.wallClock)
         startDelayTimer()
         startWaiting()
     }
 
     private func startDelayTimer() {
-        guard let next = delayed.first else { return }
-        let milliseconds = next.at.millisecondsSince1970 - EventLoop.wallClock.millisecondsSince1970
+        guard let next = queue.nextDue else { return }
+        let milliseconds = next.millisecondsSince1970 - EventLoop.wallClock.millisecondsSince1970
         // An hour at the most: civil time may be set.
         delayTimer?.start(after: .milliseconds(Int(max(0, min(milliseconds, 3_600_000)))))
     }
@@ -290,26 +356,34 @@ package final class Executions {
 
     /// One after the other, because each is read from the registry first: so they keep their order.
     private func startAll() async {
-        while let execution = takeWaiting() { await start(execution) }
+        while !isShuttingDown, inWindow < settings.windowMax, inWindow == 0 || windowBytes < settings.windowBytesMax,
+            let (id, function) = queue.take({ inWindowOfFunction[$0, default: 0] < settings.windowOfFunctionMax })
+        {
+            await start(id, of: function)
+        }
         isStarting = false
     }
 
-    private func takeWaiting() -> Live? {
-        while !isShuttingDown, inWindow < settings.windowMax, waitingStart < waiting.count {
-            let id = waiting[waitingStart]
-            waitingStart += 1
-            if waitingStart > 1024, waitingStart * 2 > waiting.count {
-                waiting.removeFirst(waitingStart)
-                waitingStart = 0
-            }
-            guard let execution = live[id], !execution.isRunning, !execution.isEnding, isDue(execution) else {
-                continue
-            }
-            execution.isRunning = true
-            inWindow += 1
-            return execution
+    private func start(_ id: Execution.ID, of function: Function.ID) async {
+        let stored: Execution?
+        do throws(ManagementError) {
+            stored = try await lookUp(id)
+        } catch {
+            report("execution \(id) cannot be read, and is tried again in 5 s: \(error)")
+            let later = Timestamp(millisecondsSince1970: EventLoop.wallClock.millisecondsSince1970 + 5000)
+            return enqueue(id, of: function, notBefore: later)
         }
-        return nil
+        // It was stopped while it waited, or deleted after that.
+        guard let stored, !stored.status.isEnded else { return }
+        let execution = live[id] ?? Live(head: ExecutionHead(stored))
+        guard !isShuttingDown, !execution.isRunning, !execution.isEnding, isDue(execution) else { return }
+        live[id] = execution
+        execution.isRunning = true
+        execution.eventBytes = stored.input.count
+        inWindow += 1
+        inWindowOfFunction[function, default: 0] += 1
+        windowBytes += stored.input.count
+        await start(execution, stored)
     }
 
     /// One that was paused and resumed may be in line twice, or in line before its time.
@@ -318,25 +392,16 @@ package final class Executions {
         return execution.head.notBefore.map { $0 <= EventLoop.wallClock } ?? true
     }
 
-    private func start(_ execution: Live) async {
-        let id = execution.head.id
+    private func start(_ execution: Live, _ stored: Execution) async {
         let epoch = execution.epoch
         do throws(ManagementError) {
-            let stored = try await self.execution(id)
+            if await expireIfTooLate(execution) { return leaveWindow(execution) }
             guard execution.epoch == epoch else { return }
             guard !execution.isEnding else { return leaveWindow(execution) }
-            if await expireIfTooLate(execution) { return leaveWindow(execution) }
             let start = try start(of: stored)
             dispatcher.run(
                 start, onDispatch: { [unowned self] in dispatched(execution, attempt: start.attempt) },
                 completion: { [unowned self] outcome in ended(execution, epoch: epoch, stored, outcome) })
-        } catch .registry(let error) {
-            guard execution.epoch == epoch else { return }
-            report("execution \(id) cannot be read, and is tried again in 5 s: \(error)")
-            leaveWindow(execution)
-            execution.head.notBefore = Timestamp(
-                millisecondsSince1970: EventLoop.wallClock.millisecondsSince1970 + 5000)
-            enqueue(execution.head)
         } catch {
             // The function, version or base it was accepted for is gone.
             guard execution.epoch == epoch else { return }
@@ -386,7 +451,11 @@ package final class Executions {
     func leaveWindow(_ execution: Live) {
         guard execution.isRunning else { return }
         execution.isRunning = false
+        let function = execution.head.function
         inWindow -= 1
+        windowBytes -= execution.eventBytes
+        inWindowOfFunction[function]! -= 1
+        if inWindowOfFunction[function] == 0 { inWindowOfFunction[function] = nil }
         if isShuttingDown { endWaiting(for: execution.head.id) }
         if inWindow == 0 {
             onWindowEmpty?.resume()
@@ -404,7 +473,7 @@ package final class Executions {
     package func stop(
         _ id: Execution.ID, _ failure: Execution.Failure? = nil, by caller: Caller
     ) async throws(ManagementError) -> Timestamp {
-        guard let execution = live[id], !execution.isEnding else {
+        guard let execution = try await inHand(id) else {
             // Ended, or about to: the registry knows, once it is done.
             let stored = try await self.execution(id)
             return stored.endedAt ?? EventLoop.wallClock
@@ -484,7 +553,7 @@ package final class Executions {
     package func shutDown() {
         isShuttingDown = true
         // What does not run does not end any more while somebody can be told.
-        for execution in live.values where !execution.isRunning { endWaiting(for: execution.head.id) }
+        for id in waiters.keys where live[id]?.isRunning != true { endWaiting(for: id) }
         for execution in live.values where execution.isRunning && execution.head.baseVersion != nil {
             // Its end may be on its way to the disk already.
             guard !execution.isEnding else { continue }
@@ -503,6 +572,13 @@ package final class Executions {
     }
 
     // MARK: - Parts
+
+    /// It has ended, or was set aside.
+    func remove(_ id: Execution.ID) {
+        if live.removeValue(forKey: id) != nil { liveCount -= 1 }
+        lookups[id]?.isOutdated = true
+        endWaiting(for: id)
+    }
 
     func commit(_ changes: [Change]) async throws(ManagementError) {
         do throws(RegistryError) { try await registry.commit(changes) } catch { throw .registry(error) }

@@ -7,7 +7,12 @@ package enum UniqueID {
         let (first, second) = words()
         let high = first & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
         let low = second & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-        return text(capacity: 36) { bytes in
+        return text(high, low)
+    }
+
+    /// The UUID of these 128 bits.
+    package static func text(_ high: UInt64, _ low: UInt64) -> String {
+        text(capacity: 36) { bytes in
             appendHexadecimal(high >> 32, digits: 8, to: &bytes)
             bytes.append(UInt8(ascii: "-"))
             appendHexadecimal(high >> 16, digits: 4, to: &bytes)

@@ -63,6 +63,48 @@ extension Registry {
         }
     }
 
+    /// Those of which an attempt was running, or being paused, when this was stored.
+    package func runningExecutions() async throws(RegistryError) -> [ExecutionHead] {
+        try await read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT * FROM execution WHERE \(isLiveExecution) AND status IN ('RUNNING', 'PAUSING') ORDER BY sequence
+                    """
+            ).map(ExecutionHead.init(row:))
+        }
+    }
+
+    /// What a place in line needs of an execution that has not ended.
+    package struct WaitingExecution: Sendable {
+        package let sequence: Int64
+        package let id: Execution.ID
+        package let function: Function.ID
+        /// Else it is paused, or an attempt is running.
+        package let isQueued: Bool
+        package let notBefore: Timestamp?
+    }
+
+    /// A page of those that have not ended, in the order in which they were accepted.
+    ///
+    /// - Parameter after: the sequence number of the last one already seen; 0 for the first page.
+    package func waitingExecutions(after: Int64, limit: Int) async throws(RegistryError) -> [WaitingExecution] {
+        try await read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT sequence, id, function, status, notBefore FROM execution
+                    WHERE \(isLiveExecution) AND sequence > ? ORDER BY sequence LIMIT ?
+                    """, arguments: [after, limit]
+            ).map { row in
+                WaitingExecution(
+                    sequence: row["sequence"], id: Execution.ID(row["id"]), function: Function.ID(row["function"]),
+                    isQueued: row["status"] == Execution.Status.queued.rawValue,
+                    notBefore: (row["notBefore"] as Int64?).map(Timestamp.init(millisecondsSince1970:)))
+            }
+        }
+    }
+
     package func execution(_ id: Execution.ID) async throws(RegistryError) -> Execution? {
         try await read { db in try fetchExecution(db, where: "id = ?", [id.text]) }
     }
