@@ -2,9 +2,9 @@
 // connection sends the next request when it has the answer to the last, so latencies at a rate nobody chose are not
 // those of an open system. One thread, epoll.
 //
-//     load PORT PATH CONNECTIONS SECONDS BODY-FILE
+//     load PORT PATH CONNECTIONS SECONDS BODY-FILE [HEADER]      HEADER is a line such as "X-Amz-Invocation-Type: Event"
 //
-// Prints one JSON object. An answer that is not 200, or that has X-Amz-Function-Error, is an error, and so is a
+// Prints one JSON object. An answer that is neither 200 nor 202, or that has X-Amz-Function-Error, is an error, and so is a
 // connection that closes. The first tenth of the time is a warm-up and not counted; "from" and "to" are the counted
 // part in CLOCK_MONOTONIC nanoseconds.
 
@@ -87,7 +87,7 @@ static int answer(connection *c) {
     end[4] = 0;
     const char *length = header(c->bytes, "Content-Length");
     size_t body_count = length ? strtoul(length, NULL, 10) : 0;
-    int is_good = length && strncmp(c->bytes, "HTTP/1.1 200", 12) == 0 && !header(c->bytes, "X-Amz-Function-Error");
+    int is_good = length && (strncmp(c->bytes, "HTTP/1.1 200", 12) == 0 || strncmp(c->bytes, "HTTP/1.1 202", 12) == 0) && !header(c->bytes, "X-Amz-Function-Error");
     end[4] = kept;
     if (c->count < head_count + body_count) return 0;
     return is_good && c->count == head_count + body_count ? 1 : -1;
@@ -99,8 +99,8 @@ static int compare(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 6) {
-        fprintf(stderr, "usage: load PORT PATH CONNECTIONS SECONDS BODY-FILE\n");
+    if (argc != 6 && argc != 7) {
+        fprintf(stderr, "usage: load PORT PATH CONNECTIONS SECONDS BODY-FILE [HEADER]\n");
         return 2;
     }
     int port = atoi(argv[1]), connection_count = atoi(argv[3]);
@@ -110,10 +110,10 @@ int main(int argc, char **argv) {
     if (!file) fail(argv[5]);
     size_t body_count = fread(body, 1, sizeof body, file);
     fclose(file);
-    request = malloc(body_count + strlen(argv[2]) + 256);
+    request = malloc(body_count + strlen(argv[2]) + (argc == 7 ? strlen(argv[6]) : 0) + 256);
     request_count = sprintf(
-        request, "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-        argv[2], port, body_count);
+        request, "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n%s%s\r\n",
+        argv[2], port, body_count, argc == 7 ? argv[6] : "", argc == 7 ? "\r\n" : "");
     memcpy(request + request_count, body, body_count);
     request_count += body_count;
 

@@ -104,6 +104,7 @@ extension Executions {
                 execution, .failed, .init(type: "Roost.TrainingOutput", message: error.description),
                 Conclusion(condition: .retriesExhausted))
         }
+        FaultPoint.outputStored.pass()
         // A stop may have come while the files were stored.
         guard !execution.isEnding else { return }
         execution.isEnding = true
@@ -121,6 +122,7 @@ extension Executions {
                 by: Caller(name: "execution \(id)", requestID: id.text),
                 lineage: lineage(of: stored, head, model: model, answer: answer)
             ) { number in
+                FaultPoint.committing.pass()
                 head.publishedVersion = number
                 var update = head.update
                 update.result = answer
@@ -144,6 +146,7 @@ extension Executions {
                 execution, .failed, .init(type: "Roost.Publish", message: error.description),
                 Conclusion(condition: .retriesExhausted))
         }
+        FaultPoint.committed.pass()
         execution.head = head
         forget(execution)
         if let next = delivery.execution { takeUp(next) }
@@ -244,6 +247,7 @@ extension Executions {
             if case .registry(.executionEnded) = error { return forget(execution) }
             return setAside(execution, error)
         }
+        FaultPoint.ended.pass()
         forget(execution)
         if let next = delivery.execution { takeUp(next) }
     }

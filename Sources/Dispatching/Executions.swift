@@ -35,7 +35,7 @@ package final class Executions {
         /// No more are taken into the window while the events of those in it have so many bytes.
         package var windowBytesMax = 256 << 20
         /// Executions that have not ended; more are refused.
-        package var liveMax = 1_000_000
+        package var liveMax = 4_000_000
         /// Clients that wait for the end of an execution; more are refused.
         package var waitersMax = 10_000
         /// How often progress is written to the disk.
@@ -147,6 +147,7 @@ package final class Executions {
         } catch {
             throw .registry(error)
         }
+        FaultPoint.accepted.pass()
         takeUp(execution)
         return (ExecutionHead(execution), true)
     }
@@ -327,7 +328,7 @@ package final class Executions {
     func enqueue(_ head: ExecutionHead) { enqueue(head.id, of: head.function, notBefore: head.notBefore) }
 
     private func enqueue(_ id: Execution.ID, of function: Function.ID, notBefore: Timestamp?) {
-        if let notBefore, notBefore > EventLoop.wallClock {
+        if let notBefore, !hasCome(notBefore) {
             queue.add(id, of: function, notBefore: notBefore)
             startDelayTimer()
         } else {
@@ -389,7 +390,15 @@ package final class Executions {
     /// One that was paused and resumed may be in line twice, or in line before its time.
     private func isDue(_ execution: Live) -> Bool {
         guard execution.head.status == .queued, !execution.isWorkerLeaving else { return false }
-        return execution.head.notBefore.map { $0 <= EventLoop.wallClock } ?? true
+        return execution.head.notBefore.map(hasCome) ?? true
+    }
+
+    /// Whether the time for the next attempt has come. One that is further ahead than any pause was set by another clock
+    /// than today's, and has.
+    private func hasCome(_ notBefore: Timestamp) -> Bool {
+        let ahead = notBefore.millisecondsSince1970 - EventLoop.wallClock.millisecondsSince1970
+        let pauseMax = max(300, settings.retryDelays.map(\.seconds).max() ?? 0) * 1.1
+        return ahead <= 0 || Double(ahead) > pauseMax * 1000
     }
 
     private func start(_ execution: Live, _ stored: Execution) async {

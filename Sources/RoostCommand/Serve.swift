@@ -1,4 +1,5 @@
 import ArgumentParser
+import Domain
 import Host
 
 struct Serve: ParsableCommand {
@@ -56,6 +57,11 @@ struct Serve: ParsableCommand {
             settings.sandbox = mode
         }
         settings.isDebugging = debug
+        if let unknown = FaultPoint.unknown {
+            throw CommandError.usage(
+                "ROOST_FAULT_POINT is '\(unknown)'; allowed are "
+                    + FaultPoint.allCases.map(\.rawValue).joined(separator: ", "))
+        }
         do {
             throw ExitCode(try RoostHost.serve(settings))
         } catch let failure as RoostHost.Failure {
