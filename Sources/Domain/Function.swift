@@ -26,6 +26,9 @@ package struct FunctionConfiguration: Equatable, Sendable {
         self.environment = environment
         self.settings = settings
     }
+
+    /// Whether it is a training whose `handler` is a script of the package, run as a program (PROTOCOL.md, section 12).
+    package var isScript: Bool { settings.trains != nil && handler.hasSuffix(".py") }
 }
 
 /// A function: its mutable `$LATEST`, and what its versions share.

@@ -106,9 +106,7 @@ package struct FunctionManifest: Equatable, Sendable {
         let configuration = try Self.configuration(
             nested, runtime, handler: Self.defaultHandler(runtime, name, verb: "train"), "Trains \(name).",
             memory: 1024, timeout: 86_400, environment: own, trainingSettings)
-        guard !configuration.handler.hasSuffix(".py") else {
-            throw nested.notAllowed("handler", "cannot be a script yet; name a handler of the runtime")
-        }
+        try Self.checkScript(configuration, nested)
         training = Part(name: trainingName, configuration: configuration, reservedConcurrency: nil)
     }
 
@@ -145,6 +143,21 @@ package struct FunctionManifest: Equatable, Sendable {
         // A module of the function's name.
         case .python3: "\(name).\(verb == "infer" ? "handler" : verb)"
         case .provided: verb == "infer" ? "bootstrap" : verb
+        }
+    }
+
+    /// A training handler that ends in `.py` is a script of the package, which the runtime `python3` runs.
+    private static func checkScript(
+        _ configuration: FunctionConfiguration, _ training: JSONObjectReader
+    ) throws(JSONReadError) {
+        guard configuration.isScript else { return }
+        guard case .python3 = configuration.runtime else {
+            throw training.notAllowed("handler", "is a script, which needs the runtime python3")
+        }
+        let components = configuration.handler.split(separator: "/", omittingEmptySubsequences: false)
+        guard !configuration.handler.hasPrefix("-"), components.allSatisfy({ !["", ".", ".."].contains($0) }) else {
+            throw training.notAllowed(
+                "handler", "must name a script inside of the function's folder, not '\(configuration.handler)'")
         }
     }
 

@@ -43,6 +43,11 @@ struct FunctionFolder {
         let model = manifest.model
         let set = try FileSet(folder: path) { FunctionFolder.isLeftOut($0, isDirectory: $1, model: model) }
         guard !set.files.isEmpty else { throw .folder(path: path, reason: "there is no file to package in it") }
+        if let training = manifest.training?.configuration, training.isScript,
+            !set.files.contains(where: { $0.path == training.handler })
+        {
+            throw .folder(path: path, reason: "the training's script '\(training.handler)' is not in it")
+        }
         if case .provided = runtime {
             guard let bootstrap = set.files.first(where: { $0.path == "bootstrap" }) else {
                 throw .folder(path: path, reason: "runtime \(runtime) needs an executable named 'bootstrap' in it")

@@ -70,6 +70,19 @@ import Testing
         #expect(training.configuration.settings.initTimeoutSeconds == 60)
     }
 
+    @Test("a script of the folder trains, and only its path inside of it can name one")
+    func script() throws {
+        func handler(_ text: String) throws -> FunctionConfiguration? {
+            try manifest(#"{"name":"m","runtime":"python3","training":{"handler":"\#(text)"}}"#).training?.configuration
+        }
+        #expect(try handler("src/train.py")?.isScript == true)
+        #expect(try handler("train.handler")?.isScript == false)
+        for path in ["/train.py", "../train.py", "a//train.py", "./train.py", "-train.py"] {
+            let error = #expect(throws: FunctionManifest.Invalid.self) { try handler(path) }
+            #expect(error?.description.contains("must name a script inside of the function's folder") == true)
+        }
+    }
+
     @Test(
         "what cannot be taken is refused by name",
         arguments: [
@@ -85,7 +98,7 @@ import Testing
             (#""environment":{"A1":1}"#, "environment.A1 must be a string"), (#""model":"../m""#, "model"),
             (#""model":"/m""#, "model"), (#""handler":"a b""#, "handler"),
             (#""workerConcurrency":65"#, "workerConcurrency"),
-            (#""training":{"handler":"train.py"}"#, "training.handler"),
+            (#""training":{"handler":"train.py"}"#, "training.handler is a script, which needs the runtime python3"),
         ])
     func refused(_ member: String, message: String) {
         let error = #expect(throws: FunctionManifest.Invalid.self) {

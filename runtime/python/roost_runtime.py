@@ -370,8 +370,11 @@ def leave_as_asked(request):
     leave((code or 0) & 0xFF)
 
 
-class InitError(Exception):
+class Failure(Exception):
+    """An error that the runtime itself names: of the init, or of a script that is run."""
+
     def __init__(self, kind, message, stack=()):
+        super().__init__(message)
         self.kind, self.message, self.stack = kind, message, list(stack)
 
 
@@ -381,26 +384,26 @@ def load(name):
     """The function that `_HANDLER` names: `module.function`, where the module may stand in folders (`a/b.f`, `a.b.f`)."""
     module_name, dot, function_name = (name or "").rpartition(".")
     if not dot or not module_name or not function_name:
-        raise InitError("Runtime.MalformedHandlerName",
-                        f"Bad handler '{name}': expected the form module.function")
+        raise Failure("Runtime.MalformedHandlerName",
+                      f"Bad handler '{name}': expected the form module.function")
     module_name = module_name.replace("/", ".").strip(".")
     if module_name.split(".")[0] in sys.builtin_module_names:
-        raise InitError("Runtime.BuiltInModuleConflict",
-                        f"Cannot use built-in module {module_name} as a handler module")
+        raise Failure("Runtime.BuiltInModuleConflict",
+                      f"Cannot use built-in module {module_name} as a handler module")
     try:
         module = __import__(module_name, fromlist=["*"])
     except ImportError as error:
-        raise InitError("Runtime.ImportModuleError", f"Unable to import module '{module_name}': {error}",
-                        _stack(error)) from error
+        raise Failure("Runtime.ImportModuleError", f"Unable to import module '{module_name}': {error}",
+                      _stack(error)) from error
     except SyntaxError as error:
         line = f'  File "{error.filename}" Line {error.lineno}\n    {(error.text or "").strip()}\n'
-        raise InitError("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}",
-                        [line]) from error
+        raise Failure("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}",
+                      [line]) from error
     except Exception as error:
-        raise InitError(type(error).__name__, _text(error), _stack(error)) from error
+        raise Failure(type(error).__name__, _text(error), _stack(error)) from error
     handler = getattr(module, function_name, None)
     if handler is None:
-        raise InitError("Runtime.HandlerNotFound", f"Handler '{function_name}' missing on module '{module_name}'")
+        raise Failure("Runtime.HandlerNotFound", f"Handler '{function_name}' missing on module '{module_name}'")
     return handler
 
 
@@ -494,6 +497,9 @@ def invoke(handler, connection, headers, event, alone):
             return b"/error", marshal_error(error, request_id), b"application/json"
     except (SystemExit, HostGone):
         raise
+    except Failure as error:
+        log(f"[ERROR] {error.kind}: {error.message}")
+        return b"/error", error_body(error.message, error.kind, error.stack, request_id), b"application/json"
     except BaseException as error:  # KeyboardInterrupt and CancelledError too: they are about one invocation
         return b"/error", describe(error, request_id), b"application/json"
     finally:
@@ -617,13 +623,17 @@ def main():
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     connections = connect()
+    name = os.environ.get("_HANDLER") or ""
+    find = load
+    if name.endswith(".py") and "ROOST_OUTPUT_DIR" in os.environ:  # a training
+        from roost_script import load as find
     # Not the folder of this file, which Python or bootstrap.py has put first.
     sys.path.remove(os.path.dirname(__file__))
     sys.path.insert(0, os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd())
     sys.meta_path.insert(0, LoggingHook)
     try:
-        handler = load(os.environ.get("_HANDLER"))
-    except InitError as error:
+        handler = find(name)
+    except Failure as error:
         log("".join([f"[ERROR] {error.kind}: {error.message}\n", *error.stack]))
         body = error_body(error.message, error.kind, error.stack, "")
         flush()

@@ -1,0 +1,258 @@
+"""Scripts that were written for SageMaker's script mode train here as they are: arguments, environment, channels,
+metrics from what they print, checkpoints, and a model that is byte for byte what they wrote."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from roost_host import RoostHost, until
+
+# Nothing in it knows where it runs.
+SCRIPT = '''
+import argparse
+import csv
+import json
+import math
+import os
+import random
+
+
+def read(folder):
+    rows = []
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), newline="") as file:
+            rows += [[float(cell) for cell in row] for row in csv.reader(file)]
+    return [(row[1:], row[0]) for row in rows]
+
+
+def predict(weights, features):
+    return 1 / (1 + math.exp(-sum(w * x for w, x in zip(weights, [1.0] + features))))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--learning-rate", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--shuffle", type=lambda text: text.lower() == "true", default=False)
+    parser.add_argument("--model-dir", type=str, default=os.environ["SM_MODEL_DIR"])
+    parser.add_argument("--output-data-dir", type=str, default=os.environ["SM_OUTPUT_DATA_DIR"])
+    parser.add_argument("--train", type=str, default=os.environ["SM_CHANNEL_TRAIN"])
+    parser.add_argument("--test", type=str, default=os.environ.get("SM_CHANNEL_TEST"))
+    parser.add_argument("--hosts", type=list, default=json.loads(os.environ["SM_HOSTS"]))
+    parser.add_argument("--current-host", type=str, default=os.environ["SM_CURRENT_HOST"])
+    parser.add_argument("--num-gpus", type=int, default=os.environ["SM_NUM_GPUS"])
+    args = parser.parse_args()
+
+    assert args.current_host == args.hosts[0] and args.num_gpus >= 0
+    train = read(args.train)
+    generator = random.Random(args.seed)
+    weights = [0.0] * (len(train[0][0]) + 1)
+    history = []
+    for epoch in range(args.epochs):
+        if args.shuffle:
+            generator.shuffle(train)
+        loss = 0.0
+        for features, label in train:
+            p = predict(weights, features)
+            loss -= math.log(p if label else 1 - p)
+            for index, x in enumerate([1.0] + features):
+                weights[index] += args.learning_rate * (label - p) * x
+        loss /= len(train)
+        history.append(loss)
+        print(f"[{epoch + 1}/{args.epochs}] train_loss={loss:.6f};", flush=True)
+    if args.test:
+        test = read(args.test)
+        correct = sum((predict(weights, features) > 0.5) == bool(label) for features, label in test)
+        print(f"Test accuracy: {correct / len(test):.3f}")
+    with open(os.path.join(args.model_dir, "model.json"), "w") as file:
+        json.dump({"weights": weights}, file)
+    with open(os.path.join(args.output_data_dir, "history.json"), "w") as file:
+        json.dump(history, file)
+'''
+
+INFER = '''
+import json, math, os
+folder = os.environ.get("ROOST_MODEL_DIR")
+
+def handler(event, context):
+    with open(folder + "/model.json", "rb") as file:
+        text = file.read().decode()
+    weights = json.loads(text)["weights"]
+    score = sum(w * x for w, x in zip(weights, [1.0] + event["features"]))
+    files = sorted(os.path.relpath(os.path.join(base, name), folder) for base, _, names in os.walk(folder) for name in names)
+    return {"p": 1 / (1 + math.exp(-score)), "model": text, "files": files}
+'''
+
+# As the documentation of such services shows it: a checkpoint at SIGTERM, and a look for one at the start.
+CHECKPOINTER = '''
+import argparse, os, signal, sys, time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--steps", type=int)
+parser.add_argument("--wait-at", type=int)
+parser.add_argument("--model-dir", default=os.environ["SM_MODEL_DIR"])
+parser.add_argument("--checkpoint-dir", default=os.environ["SM_CHECKPOINT_DIR"])
+args = parser.parse_args()
+
+path = os.path.join(args.checkpoint_dir, "state")
+step = int(open(path).read()) if os.path.exists(path) else 0
+resumed = step
+
+def save(*_):
+    with open(path + ".new", "w") as file:
+        file.write(str(step))
+    os.replace(path + ".new", path)
+    print("saved at", step, flush=True)
+    sys.exit(0)
+
+signal.signal(signal.SIGTERM, save)
+while step < args.steps:
+    step += 1
+    print(f"step {step} loss={1 / step}", flush=True)
+    while step == args.wait_at and not resumed:
+        time.sleep(0.01)
+with open(os.path.join(args.model_dir, "model.json"), "w") as file:
+    file.write(f'{{"weights": [{step}, {resumed}]}}')
+'''
+
+METRICS = [
+    {"name": "train:loss", "regex": r"train_loss=([0-9\.]+);"},
+    {"name": "test:accuracy", "regex": r"Test accuracy: ([0-9\.]+)"},
+    {"name": "roost:fraction", "regex": r"\[(\d+)/(\d+)\]"},
+]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    with RoostHost(tmp_path_factory.mktemp("scripts") / "data", {"stopGraceSeconds": 5}) as host:
+        yield host
+
+
+@pytest.fixture
+def deploy(host, tmp_path):
+    """Makes a folder of a function, its script and its manifest, and deploys it."""
+
+    def make(name, script, handler="train.py", check=True, **training):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "inference.py").write_text(INFER)
+        if script is not None:
+            (folder / "train.py").write_text(script)
+        (folder / "function.json").write_text(json.dumps({
+            "name": name, "runtime": "python3", "handler": "inference.handler",
+            "training": {"handler": handler, "timeout": 60, **training}}))
+        return host.roost("deploy", folder, check=check)
+
+    return make
+
+
+def roost(host, *arguments):
+    """A client verb, whatever comes of it."""
+    from roost_host import BINARY
+
+    return subprocess.run([BINARY, *map(str, arguments), "--endpoint", host.endpoint], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120)
+
+
+def points(folder):
+    """A channel whose label says on which side of a line its points are; two files, so that order matters."""
+    folder.mkdir()
+    rows = [(int(x + 2 * y > 0), x, y) for x in range(-4, 5) for y in range(-4, 5) if x + 2 * y]
+    for name, part in (("a.csv", rows[::2]), ("b.csv", rows[1::2])):
+        (folder / name).write_text("".join(f"{label},{x},{y}\n" for label, x, y in part))
+    return folder
+
+
+def run_alone(script, folder, channel, arguments):
+    """The model that the same file makes by itself, with nothing of ours around it."""
+    for name in ("model", "results"):
+        (folder / name).mkdir()
+    path = folder / "alone.py"
+    path.write_text(script)
+    subprocess.run(["/usr/bin/python3", path, *arguments], check=True, capture_output=True, env={
+        "SM_MODEL_DIR": str(folder / "model"), "SM_OUTPUT_DATA_DIR": str(folder / "results"),
+        "SM_CHANNEL_TRAIN": str(channel), "SM_CHANNEL_TEST": str(channel), "SM_HOSTS": '["algo-1"]',
+        "SM_CURRENT_HOST": "algo-1", "SM_NUM_GPUS": "0"})
+    return (folder / "model" / "model.json").read_text()
+
+
+def test_a_script_trains_and_publishes_what_it_wrote(host, deploy, tmp_path):
+    assert "roost" not in SCRIPT.lower()
+    deploy("scripted", SCRIPT)
+    channel = points(tmp_path / "points")
+    hyperparameters = {"epochs": 30, "learning-rate": 0.05, "shuffle": True}
+    done = roost(host, "train", "scripted", "-d", json.dumps(hyperparameters), "--channel", f"train={channel}",
+                 "--channel", f"test={channel}", "--promote", "live", "--json")
+    assert done.returncode == 0, done.stderr
+    ended = json.loads(done.stdout.splitlines()[-1])
+    assert (ended["status"], ended["version"]) == ("SUCCEEDED", "1")
+    answer = host.invoke("scripted", {"features": [1, 1]}, qualifier="live").json
+    assert answer["model"] == run_alone(
+        SCRIPT, tmp_path, channel, ["--epochs", "30", "--learning-rate", "0.05", "--shuffle", "True"])
+    assert answer["p"] > 0.9 and answer["files"] == ["model.json", "output-data/history.json"]
+    [version] = host.versions("scripted")
+    assert version["Lineage"]["hyperparameters"] == hyperparameters
+    assert set(version["Lineage"]["channels"]) == {"train", "test"}
+    assert any(line[4].startswith("[30/30] train_loss=") for line in host.log("scripted-train"))
+
+
+def test_a_script_that_fails_says_why_and_publishes_nothing(host, deploy):
+    deploy("broken", "import sys\nprint('reading')\nraise RuntimeError('the data is empty')\n")
+    done = roost(host, "train", "broken", "--json")
+    assert done.returncode == 1
+    assert "Runtime.ExitError: train.py exited with status 1: RuntimeError: the data is empty" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["status"] == "FAILED"
+    assert host.versions("broken") == []
+    log = [line[4] for line in host.log("broken-train")]
+    assert "reading" in log and "RuntimeError: the data is empty" in log
+
+
+def test_a_script_that_leaves_no_model_fails(host, deploy):
+    deploy("leaves-nothing", "pass\n")
+    done = roost(host, "train", "leaves-nothing")
+    assert done.returncode == 1 and "the training left no file in ROOST_OUTPUT_DIR" in done.stderr
+
+
+def test_a_syntax_error_and_a_script_that_is_not_there(host, deploy, tmp_path):
+    deploy("mistyped", "def (:\n")
+    done = roost(host, "train", "mistyped")
+    assert done.returncode == 1 and "Runtime.UserCodeSyntaxError: Syntax error in script 'train.py'" in done.stderr
+    deploy("absent", None, check=False)
+    done = roost(host, "deploy", tmp_path / "absent")
+    assert done.returncode != 0 and "the training's script 'train.py' is not in it" in done.stderr
+    # The same by a client that does not look.
+    host.create("unseen", "def handler(event, context): pass\n")
+    host.create("unseen-train", "pass\n", handler="other.py", environment={"ROOST_TRAINS": "unseen"})
+    execution = host.finished(host.start_execution("unseen-train", {}))
+    assert execution["Error"]["ErrorType"] == "Runtime.HandlerNotFound", execution
+    assert "Script 'other.py' cannot be read" in execution["Error"]["ErrorMessage"]
+
+
+def test_a_script_is_paused_at_a_checkpoint_and_goes_on_from_it(host, deploy):
+    deploy("paused", CHECKPOINTER)
+    event = {"steps": 40, "wait-at": 7}
+    identifier = host.start_execution("paused-train", event)
+    until(lambda: any(line[4].startswith("step 7 ") for line in host.log("paused-train")), 20)
+    roost(host, "executions", "pause", identifier)
+    until(lambda: host.execution(identifier)["Status"] == "PAUSED", 20)
+    assert any(line[4] == "saved at 7" for line in host.log("paused-train"))
+    assert host.versions("paused") == []
+    roost(host, "executions", "resume", identifier)
+    execution = host.finished(identifier)
+    assert execution["Status"] == "SUCCEEDED" and execution["Attempt"] == 2
+    assert host.invoke("paused", {"features": [0]}).json["model"] == '{"weights": [40, 7]}'
+    assert host.versions("paused")[0]["Lineage"]["hyperparameters"] == event
+
+
+def test_a_script_that_is_stopped_leaves_no_process(host, deploy):
+    deploy("stopped", "import time\nprint('here', flush=True)\ntime.sleep(600)\n")
+    identifier = host.start_execution("stopped-train", {})
+    until(lambda: any(line[4] == "here" for line in host.log("stopped-train")), 20)
+    pids = host.worker_pids("stopped-train")
+    assert len(pids) == 2, "the worker and the script"
+    roost(host, "executions", "stop", identifier)
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 20)
+    assert host.execution(identifier)["Status"] == "STOPPED"
