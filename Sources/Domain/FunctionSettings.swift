@@ -21,12 +21,15 @@ package struct FunctionSettings: Equatable, Sendable {
     package var isNetworkAllowed = false
     /// `ROOST_TRAINS`: the function that a successful execution of this one publishes a version of.
     package var trains: FunctionName?
+    /// `ROOST_METRICS`: what to look for in the output of a training script. Lines `NAME=REGEX`; default none.
+    package var metrics: [MetricDefinition] = []
 
     package init() {}
 
     package static let prefix = "ROOST_"
     package static let names = [
         "ROOST_KEEP_ALIVE", "ROOST_INIT_TIMEOUT", "ROOST_WORKER_CONCURRENCY", "ROOST_NETWORK", "ROOST_TRAINS",
+        "ROOST_METRICS",
     ]
 
     /// Why an environment cannot be taken; the text names the variable, its value and what is allowed.
@@ -59,6 +62,8 @@ package struct FunctionSettings: Equatable, Sendable {
                     throw Invalid(description: "\(name) is '\(value)', which is not a function name")
                 }
                 trains = function
+            case "ROOST_METRICS":
+                metrics = try MetricDefinition.list(value)
             default:
                 throw Invalid(
                     description: "\(name) is no setting of a function; there are \(Self.names.joined(separator: ", "))")

@@ -92,7 +92,7 @@ package struct FunctionManifest: Equatable, Sendable {
             training = nil
             return
         }
-        try nested.refuseKeys(besides: ["handler", "memory", "timeout", "initTimeout"])
+        try nested.refuseKeys(besides: ["handler", "memory", "timeout", "initTimeout", "metrics"])
         guard let trainingName = FunctionName(name.text + Self.trainingSuffix) else {
             throw manifest.notAllowed(
                 "name", "must leave room for '\(Self.trainingSuffix)' within \(FunctionName.lengthMax) characters")
@@ -103,10 +103,15 @@ package struct FunctionManifest: Equatable, Sendable {
             trainingSettings["ROOST_INIT_TIMEOUT"] = String(trainingInitTimeout)
         }
         if isNetworkAllowed { trainingSettings["ROOST_NETWORK"] = "true" }
+        let metrics = try Self.metrics(nested)
+        if !metrics.isEmpty { trainingSettings["ROOST_METRICS"] = MetricDefinition.text(of: metrics) }
         let configuration = try Self.configuration(
             nested, runtime, handler: Self.defaultHandler(runtime, name, verb: "train"), "Trains \(name).",
             memory: 1024, timeout: 86_400, environment: own, trainingSettings)
         try Self.checkScript(configuration, nested)
+        guard metrics.isEmpty || configuration.isScript else {
+            throw nested.notAllowed("metrics", "are found in the output of a script; a handler reports its own")
+        }
         training = Part(name: trainingName, configuration: configuration, reservedConcurrency: nil)
     }
 
@@ -159,6 +164,23 @@ package struct FunctionManifest: Equatable, Sendable {
             throw training.notAllowed(
                 "handler", "must name a script inside of the function's folder, not '\(configuration.handler)'")
         }
+    }
+
+    /// As SageMaker's `MetricDefinitions`.
+    private static func metrics(_ training: JSONObjectReader) throws(JSONReadError) -> [MetricDefinition] {
+        var definitions: [MetricDefinition] = []
+        for element in try training.objects("metrics") {
+            try element.refuseKeys(besides: ["name", "regex"])
+            let name = try element.required("name", as: String.self)
+            let pattern = try element.required("regex", as: String.self)
+            do throws(MetricDefinition.Invalid) {
+                definitions.append(try MetricDefinition(name: name, pattern: pattern))
+            } catch {
+                throw element.notAllowed(error.key, error.reason)
+            }
+        }
+        if let problem = MetricDefinition.problem(of: definitions) { throw training.notAllowed("metrics", problem) }
+        return definitions
     }
 
     private static func environment(_ manifest: JSONObjectReader) throws(JSONReadError) -> [String: String] {

@@ -181,7 +181,7 @@ def run_alone(script, folder, channel, arguments):
 
 def test_a_script_trains_and_publishes_what_it_wrote(host, deploy, tmp_path):
     assert "roost" not in SCRIPT.lower()
-    deploy("scripted", SCRIPT)
+    deploy("scripted", SCRIPT, metrics=METRICS)
     channel = points(tmp_path / "points")
     hyperparameters = {"epochs": 30, "learning-rate": 0.05, "shuffle": True}
     done = roost(host, "train", "scripted", "-d", json.dumps(hyperparameters), "--channel", f"train={channel}",
@@ -189,6 +189,7 @@ def test_a_script_trains_and_publishes_what_it_wrote(host, deploy, tmp_path):
     assert done.returncode == 0, done.stderr
     ended = json.loads(done.stdout.splitlines()[-1])
     assert (ended["status"], ended["version"]) == ("SUCCEEDED", "1")
+    assert set(ended["metrics"]) == {"train:loss", "test:accuracy"} and ended["metrics"]["test:accuracy"] == 1
     answer = host.invoke("scripted", {"features": [1, 1]}, qualifier="live").json
     assert answer["model"] == run_alone(
         SCRIPT, tmp_path, channel, ["--epochs", "30", "--learning-rate", "0.05", "--shuffle", "True"])
@@ -196,6 +197,12 @@ def test_a_script_trains_and_publishes_what_it_wrote(host, deploy, tmp_path):
     [version] = host.versions("scripted")
     assert version["Lineage"]["hyperparameters"] == hyperparameters
     assert set(version["Lineage"]["channels"]) == {"train", "test"}
+    assert version["Lineage"]["metrics"] == ended["metrics"]
+    reports = [event["Detail"] for event in host.events(version["Lineage"]["execution"]) if event["Kind"] == "progress"]
+    losses = [report["metrics"]["train:loss"] for report in reports if "train:loss" in report["metrics"]]
+    history = json.loads((tmp_path / "results" / "history.json").read_text())
+    assert losses == [round(loss, 6) for loss in history], "every line that it printed"
+    assert reports[14]["fraction"] == 0.5
     assert any(line[4].startswith("[30/30] train_loss=") for line in host.log("scripted-train"))
 
 
@@ -229,6 +236,17 @@ def test_a_syntax_error_and_a_script_that_is_not_there(host, deploy, tmp_path):
     execution = host.finished(host.start_execution("unseen-train", {}))
     assert execution["Error"]["ErrorType"] == "Runtime.HandlerNotFound", execution
     assert "Script 'other.py' cannot be read" in execution["Error"]["ErrorMessage"]
+
+
+def test_metrics_that_cannot_be_looked_for_are_refused(host, deploy, tmp_path):
+    deploy("searching", "pass\n", check=False, metrics=[{"name": "loss", "regex": "loss=([0-9"}])
+    done = roost(host, "deploy", tmp_path / "searching")
+    assert done.returncode == 1 and "training.metrics[0].regex 'loss=([0-9' is no regular expression" in done.stderr
+    answer = host.request("POST", "/2015-03-31/functions", {
+        "FunctionName": "searching-train", "Runtime": "python3", "Role": "arn:aws:iam::000000000000:role/r",
+        "Handler": "train.py", "Code": {"ZipFile": host.package("pass\n")},
+        "Environment": {"Variables": {"ROOST_TRAINS": "searching", "ROOST_METRICS": "loss=loss"}}})
+    assert answer.status == 400 and "has no group" in answer.json["message"]
 
 
 def test_a_script_is_paused_at_a_checkpoint_and_goes_on_from_it(host, deploy):

@@ -83,6 +83,87 @@ import Testing
         }
     }
 
+    private func metrics(_ text: String) throws -> FunctionConfiguration? {
+        try manifest(
+            #"{"name":"m","runtime":"python3","training":{"handler":"train.py","metrics":\#(text)}}"#
+        ).training?.configuration
+    }
+
+    @Test("metrics of a script are carried in the training function's environment")
+    func metricDefinitions() throws {
+        let read = try metrics(
+            #"""
+            [{"name":"train:loss","regex":"loss=([0-9\\.]+)"},
+             {"name":"accuracy","regex":"(?<=acc=)(?P<value>\\d+)=?"}]
+            """#)
+        let expected = [
+            try MetricDefinition(name: "train:loss", pattern: #"loss=([0-9\.]+)"#),
+            try MetricDefinition(name: "accuracy", pattern: #"(?<=acc=)(?P<value>\d+)=?"#),
+        ]
+        #expect(read?.settings.metrics == expected)
+        #expect(
+            read?.environment["ROOST_METRICS"] == #"train:loss=loss=([0-9\.]+)"# + "\n"
+                + #"accuracy=(?<=acc=)(?P<value>\d+)=?"#)
+        #expect(try metrics("[]")?.environment["ROOST_METRICS"] == nil)
+    }
+
+    @Test(
+        "metrics that cannot be looked for are refused by place",
+        arguments: [
+            (
+                #"[{"name":"a","regex":"(a)"},{"name":"b","regex":"(b"}]"#,
+                "training.metrics[1].regex '(b' is no regular"
+            ),
+            (#"[{"name":"a","regex":"a[(]\\("}]"#, "has no group in parentheses"),
+            (#"[{"name":"a","regex":"(?:a)(?=b)(?i)"}]"#, "has no group in parentheses"),
+            (#"[{"name":"a","regex":"*(a)"}]"#, "training.metrics[0].regex '*(a)' is no regular expression"),
+            (#"[{"name":"a","regex":"\#(String(repeating: "x", count: 499))()"}]"#, "regex must be 1 to 500"),
+            (#"[{"name":"\#(String(repeating: "x", count: 256))","regex":"()"}]"#, "name must be 1 to 255"),
+            (#"[{"name":"a=b","regex":"(a)"}]"#, "training.metrics[0].name must be"),
+            (#"[{"name":"a","regex":"(a)\n"}]"#, "without control characters"),
+            (
+                #"[{"name":"a","regex":"(a)","unit":"s"}]"#,
+                "training.metrics[0].unit is not a known key; allowed are name"
+            ),
+            (#"[{"name":"a"}]"#, "training.metrics[0].regex is missing"),
+            (#"[{"name":"a","regex":"(a)"},{"name":"a","regex":"(b)"}]"#, "training.metrics has the metric 'a' twice"),
+            (#"{"a":"(a)"}"#, "training.metrics must be an array"),
+        ])
+    func refusedMetrics(_ text: String, message: String) {
+        let error = #expect(throws: FunctionManifest.Invalid.self) { try metrics(text) }
+        #expect(error?.description.contains(message) == true, "\(error?.description ?? "")")
+    }
+
+    @Test("there are at most 40 metrics, and only a script has them")
+    func metricsOfWhom() throws {
+        let many = (0..<40).map { #"{"name":"m\#($0)","regex":"(a)"}"# }
+        #expect(try metrics("[\(many.joined(separator: ","))]")?.settings.metrics.count == 40)
+        let tooMany = #expect(throws: FunctionManifest.Invalid.self) {
+            try metrics("[\((many + [#"{"name":"x","regex":"(a)"}"#]).joined(separator: ","))]")
+        }
+        #expect(tooMany?.description.contains("has 41 metrics; allowed are 40") == true)
+        let none = #expect(throws: FunctionManifest.Invalid.self) {
+            try manifest(
+                #"{"name":"m","runtime":"python3","training":{"metrics":[{"name":"a","regex":"(a)"}]}}"#)
+        }
+        #expect(none?.description.contains("training.metrics are found in the output of a script") == true)
+    }
+
+    @Test(
+        "metrics that a client sets by hand are checked as well",
+        arguments: [
+            ("loss", "ROOST_METRICS has 'loss'; each line is NAME=REGEX"),
+            ("loss=(a", "ROOST_METRICS: the regex of 'loss' '(a' is no regular expression"),
+            ("a=(a)\na=(b)", "ROOST_METRICS has the metric 'a' twice"),
+        ])
+    func variable(_ value: String, message: String) throws {
+        let error = #expect(throws: FunctionSettings.Invalid.self) {
+            try FunctionSettings(environment: ["ROOST_METRICS": value])
+        }
+        #expect(error?.description.contains(message) == true, "\(error?.description ?? "")")
+        #expect(try FunctionSettings(environment: ["ROOST_METRICS": "a=b=(c)\n"]).metrics[0].pattern == "b=(c)")
+    }
+
     @Test(
         "what cannot be taken is refused by name",
         arguments: [
