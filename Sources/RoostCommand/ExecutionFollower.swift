@@ -1,3 +1,4 @@
+import ArgumentParser
 import Glibc
 import JSON
 
@@ -8,10 +9,12 @@ struct ExecutionFollower {
 
     private let host: HostClient
     private let id: String
-    private(set) var view = TrainingView()
+    private(set) var view: TrainingView
     private var lastSequence: Int64 = 0
 
-    init(host: HostClient, id: String) {
+    /// - Parameter plot: the metric whose curve is drawn; nil chooses one.
+    init(host: HostClient, id: String, plot: String?) {
+        view = TrainingView(plot: plot)
         self.host = host
         self.id = id
     }
@@ -19,6 +22,7 @@ struct ExecutionFollower {
     /// The execution as it ended; nil when the user pressed Ctrl-C before.
     mutating func run() throws(CommandError) -> JSONValue? {
         let status = StatusLine(isShown: Terminal.isErrorTerminal)
+        let style = TextStyle.ofTerminal(environmentVariable)
         Interrupt.watch()
         defer {
             Interrupt.unwatch()
@@ -42,31 +46,47 @@ struct ExecutionFollower {
                 }
                 isSilent = true
             }
-            if !isSilent { status.show(view.statusText(now: epochSeconds(), columns: Terminal.columns - 1)) }
+            if !isSilent {
+                status.show(
+                    view.screen(
+                        now: epochSeconds(), columns: Terminal.columns - 1, rows: Terminal.rows, style: style))
+            }
             Interrupt.sleep(milliseconds: isSilent ? 1000 : 300)
         }
         return nil
     }
 
     private mutating func showNewEvents(on status: StatusLine) throws(CommandError) {
-        while true {
-            let path = RequestPath.roost(
-                "executions", id, "events", query: [("after", String(lastSequence)), ("limit", "1000")])
-            let events = try host.json("GET", path, timeout: .seconds(30))["Events"]?.arrayValue ?? []
-            for event in events {
-                lastSequence = max(lastSequence, event["Sequence"]?.integerValue ?? 0)
-                let lines = view.take(
-                    kind: event["Kind"]?.stringValue ?? "", at: event["At"]?.realValue ?? 0,
-                    detail: event["Detail"] ?? .null)
-                if !lines.isEmpty { status.clear() }
-                for line in lines { Terminal.complain("  " + line) }
-            }
-            if events.count < 1000 { return }
+        lastSequence = try host.eachEvent(of: id, after: lastSequence) { kind, at, detail in
+            let lines = view.take(kind: kind, at: at, detail: detail)
+            if !lines.isEmpty { status.clear() }
+            for line in lines { Terminal.complain("  " + line) }
         }
     }
 
     static func isEnded(_ execution: JSONValue) -> Bool {
         !["QUEUED", "RUNNING", "PAUSING", "PAUSED"].contains(execution["Status"]?.stringValue)
+    }
+}
+
+extension HostClient {
+    /// Calls `take` with the kind, time and detail of each event of an execution that follows `sequence`, page by page.
+    ///
+    /// - Returns: the sequence number of the last.
+    func eachEvent(
+        of id: String, after sequence: Int64 = 0, take: (String, Double, JSONValue) -> Void
+    ) throws(CommandError) -> Int64 {
+        var last = sequence
+        while true {
+            let path = RequestPath.roost(
+                "executions", id, "events", query: [("after", String(last)), ("limit", "1000")])
+            let events = try json("GET", path, timeout: .seconds(30))["Events"]?.arrayValue ?? []
+            for event in events {
+                last = max(last, event["Sequence"]?.integerValue ?? 0)
+                take(event["Kind"]?.stringValue ?? "", event["At"]?.realValue ?? 0, event["Detail"] ?? .null)
+            }
+            if events.count < 1000 { return last }
+        }
     }
 }
 
@@ -78,6 +98,15 @@ extension CommandError {
         default: false
         }
     }
+}
+
+/// What one may say of how an execution is shown while it is followed.
+struct PlotOption: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The metric whose curve is drawn on a terminal. Default: loss, or the first that ends in it.",
+            valueName: "metric"))
+    var plot: String?
 }
 
 func epochSeconds() -> Double {

@@ -52,7 +52,9 @@ struct Executions: ParsableCommand {
     }
 
     struct Show: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Show an execution and what happened to it.")
+        static let configuration = CommandConfiguration(
+            abstract:
+                "Show an execution and what happened to it; with --json, the course of its metrics.")
 
         @Argument(help: "The execution's id or ARN.")
         var execution: String
@@ -63,7 +65,15 @@ struct Executions: ParsableCommand {
             let host = try client.host()
             let id = executionID(execution)
             let execution = try host.json("GET", .roost("executions", id))
-            if client.json { return Terminal.print(execution) }
+            if client.json {
+                var document = execution.objectValue ?? JSONObject()
+                var history = MetricHistory()
+                _ = try host.eachEvent(of: id) { kind, at, detail in
+                    if kind == "progress" { history.take(at: at, report: detail) }
+                }
+                document["Metrics"] = history.json
+                return Terminal.print(.object(document))
+            }
             for (key, value) in execution.objectValue?.entries.map({ ($0.key, $0.value) }) ?? [] where !value.isNull {
                 let shown = key.hasSuffix("At") ? time(value) : text(value)
                 Terminal.print(key + String(repeating: " ", count: max(1, 18 - key.count)) + printable(shown))
@@ -124,14 +134,19 @@ struct Executions: ParsableCommand {
         @Flag(name: [.short, .long], help: "Follow its progress until it ends.")
         var follow = false
 
+        @OptionGroup var view: PlotOption
         @OptionGroup var client: ClientOptions
+
+        func validate() throws {
+            if !follow, view.plot != nil { throw ValidationError("--plot goes with --follow") }
+        }
 
         func run() throws {
             let host = try client.host()
             let id = executionID(execution)
             var record = try host.json("GET", .roost("executions", id))
             if follow {
-                var follower = ExecutionFollower(host: host, id: id)
+                var follower = ExecutionFollower(host: host, id: id, plot: view.plot)
                 guard let ended = try follower.run() else {
                     Terminal.complain("detached; the execution goes on")
                     return

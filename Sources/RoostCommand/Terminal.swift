@@ -7,10 +7,16 @@ enum Terminal {
     static var isErrorTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
     /// Columns of the terminal that shows the error stream; 80 when there is none.
-    static var columns: Int {
+    static var columns: Int { size.columns }
+    /// 24 when there is none.
+    static var rows: Int { size.rows }
+
+    private static var size: (columns: Int, rows: Int) {
         var size = winsize()
-        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
-        return Int(size.ws_col)
+        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0, size.ws_row > 0 else {
+            return (80, 24)
+        }
+        return (Int(size.ws_col), Int(size.ws_row))
     }
 
     /// A line on standard output.

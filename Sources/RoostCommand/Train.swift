@@ -38,6 +38,7 @@ struct Train: ParsableCommand {
     @Flag(help: "Return when the training is accepted.")
     var detach = false
 
+    @OptionGroup var view: PlotOption
     @OptionGroup var client: ClientOptions
 
     func run() throws {
@@ -46,6 +47,7 @@ struct Train: ParsableCommand {
         if reference.qualifier != nil {
             throw CommandError.usage("a training names no version; use --base to say where it starts")
         }
+        if detach, view.plot != nil { throw CommandError.usage("--plot is for a training that is followed") }
         let channels = try channels.map { try Channel($0) }
         for (index, channel) in channels.enumerated()
         where channels[..<index].contains(where: { $0.name == channel.name }) {
@@ -79,7 +81,7 @@ struct Train: ParsableCommand {
         }
 
         Terminal.complain("training \(reference.name), execution \(id)")
-        var follower = ExecutionFollower(host: host, id: id)
+        var follower = ExecutionFollower(host: host, id: id, plot: view.plot)
         guard let execution = try follower.run() else {
             Terminal.complain("detached; the training goes on. Look at it with: roost executions show \(id)")
             if client.json {

@@ -93,7 +93,8 @@ struct TrainingViewTests {
         #expect(view.take(kind: "accepted", at: 100, detail: [:]) == [])
         #expect(view.take(kind: "attemptStarted", at: 101, detail: ["attempt": 1]) == [])
         #expect(view.take(kind: "progress", at: 102, detail: ["fraction": 0.25, "metrics": ["loss": 0.5]]) == [])
-        #expect(view.statusText(now: 103, columns: 80) == "[#####---------------]  25 %  2.00 s  loss 0.5000")
+        #expect(
+            view.statusText(now: 103, columns: 80) == "[#####---------------]  25 %  2.00 s  ETA 2.00 s  loss 0.5000")
         #expect(
             view.take(
                 kind: "progress", at: 104,
