@@ -161,6 +161,7 @@ package final class Executions {
         let function = request.route.function
         var directives: TrainingDirectives?
         var base: VersionNumber?
+        var channels: [Execution.Channel] = []
         if let trained = request.route.version.configuration.settings.trains {
             do throws(TrainingDirectives.Invalid) {
                 directives = try TrainingDirectives(event: request.payload)
@@ -169,13 +170,7 @@ package final class Executions {
             }
             // Resolved once: all attempts start from the same version, wherever an alias moves meanwhile.
             base = try management.catalog.route(trained, directives!.base).version.number
-            for channel in directives!.channels {
-                do throws(ManagementError) {
-                    _ = try await management.manifest(channel.artifact)
-                } catch .artifact(let error) {
-                    throw .invalid("channel '\(channel.name)': \(error)")
-                }
-            }
+            for channel in directives!.channels { channels.append(try await resolved(channel)) }
         }
         let id = Execution.ID(UniqueID.random())
         let name = request.name ?? ExecutionName(id.text)!
@@ -183,7 +178,7 @@ package final class Executions {
         let execution = Execution(
             id: id, name: name, function: function.id, functionName: function.name, qualifier: request.qualifier,
             version: request.route.version.number, input: request.payload, baseVersion: base,
-            channels: directives?.channels ?? [], promote: directives?.promote, acceptedAt: now,
+            channels: channels, promote: directives?.promote, acceptedAt: now,
             retryKey: request.retryKey, chainDepth: chainDepth)
         var changes: [Change] = [
             .addExecution(execution), .addEvents(id, [ExecutionEvent(kind: .accepted, at: now)]),
@@ -197,6 +192,27 @@ package final class Executions {
                         subject: id.text)))
         }
         return (execution, changes)
+    }
+
+    /// The files of a channel, of a dataset's newest version as it is now: all attempts use the same.
+    private func resolved(
+        _ channel: TrainingDirectives.Channel
+    ) async throws(ManagementError) -> Execution.Channel {
+        var resolved: Execution.Channel
+        switch channel.source {
+        case .artifact(let artifact): resolved = .init(name: channel.name, artifact: artifact)
+        case .dataset(let reference):
+            let version = try await management.dataset(reference)
+            resolved = .init(
+                name: channel.name, artifact: version.artifact,
+                dataset: DatasetReference(name: version.name, number: version.number))
+        }
+        do throws(ManagementError) {
+            _ = try await management.manifest(resolved.artifact)
+        } catch .artifact(let error) {
+            throw .invalid("channel '\(channel.name)': \(error)")
+        }
+        return resolved
     }
 
     /// A new execution is stored, and waits for its turn.

@@ -3,11 +3,28 @@ internal import JSON
 
 /// What the reserved key `roost` of a training's event says. The rest of the event is the hyperparameters.
 ///
-/// `{"base": "live", "channels": {"train": "sha256:..."}, "promote": {"alias": "live"}}`, each key optional.
+/// `{"base": "live", "channels": {"train": "dataset:reviews"}, "promote": {"alias": "live"}}`, each key optional.
 package struct TrainingDirectives {
+    /// A data channel as the client wrote it.
+    package struct Channel: Equatable, Sendable {
+        package enum Source: Equatable, Sendable {
+            /// The manifest of uploaded files.
+            case artifact(Digest)
+            case dataset(DatasetReference)
+        }
+
+        package var name: String
+        package var source: Source
+
+        package init(name: String, source: Source) {
+            self.name = name
+            self.source = source
+        }
+    }
+
     /// The version of the trained function to start from; `$LATEST` when absent.
     package var base = Qualifier.version(.latest)
-    package var channels: [Execution.Channel] = []
+    package var channels: [Channel] = []
     package var promote: AliasName?
 
     static let key = "roost"
@@ -55,11 +72,20 @@ package struct TrainingDirectives {
             guard !channels.contains(where: { $0.name.uppercased() == name.uppercased() }) else {
                 throw reader.notAllowed("channels", "'\(name)' is there twice")
             }
-            guard let artifact = Digest(reference), reference.hasPrefix("sha256:") else {
-                throw reader.notAllowed("channels", "'\(reference)' is not the artifact 'sha256:...' of uploaded files")
+            guard let source = Self.source(reference) else {
+                throw reader.notAllowed(
+                    "channels",
+                    "'\(reference)' is neither the artifact 'sha256:...' of uploaded files nor 'dataset:NAME' or "
+                        + "'dataset:NAME@VERSION'")
             }
-            channels.append(.init(name: name, artifact: artifact))
+            channels.append(.init(name: name, source: source))
         }
+    }
+
+    private static func source(_ text: String) -> Channel.Source? {
+        if let dataset = DatasetReference(text) { return .dataset(dataset) }
+        guard text.hasPrefix("sha256:") else { return nil }
+        return Digest(text).map { .artifact($0) }
     }
 
     private static func isChannelName(_ name: String) -> Bool {

@@ -22,13 +22,14 @@ package struct AuditEntry: Equatable, Sendable {
     package var caller: Caller
     /// As the API calls it: `UpdateAlias`, `Deploy`.
     package var operation: String
-    /// The function that was changed; for an execution the one that it runs.
-    package var function: FunctionName
-    /// What of the function: a version's number, an alias's name, an execution's id; empty for the function itself.
+    /// The function that was changed; for an execution the one that it runs; `nil` for a dataset.
+    package var function: FunctionName?
+    /// What of the function: a version's number, an alias's name, an execution's id; empty for the function itself. For a
+    /// dataset `dataset:NAME@NUMBER`.
     package var subject: String
 
     package init(
-        sequence: Int64 = 0, at: Timestamp, caller: Caller, operation: String, function: FunctionName,
+        sequence: Int64 = 0, at: Timestamp, caller: Caller, operation: String, function: FunctionName?,
         subject: String = ""
     ) {
         self.sequence = sequence

@@ -34,10 +34,13 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package struct Channel: Equatable, Sendable {
         package var name: String
         package var artifact: Digest
+        /// The dataset whose files these are, with its number; `nil` when the client named the artifact.
+        package var dataset: DatasetReference?
 
-        package init(name: String, artifact: Digest) {
+        package init(name: String, artifact: Digest, dataset: DatasetReference? = nil) {
             self.name = name
             self.artifact = artifact
+            self.dataset = dataset
         }
     }
 

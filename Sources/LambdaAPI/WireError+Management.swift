@@ -35,6 +35,8 @@ extension WireError {
             self.init(.resourceConflict, text)
         case .executionNotFound(let name):
             self.init(.resourceNotFound, "Durable execution not found: \(name)")
+        case .datasetNotFound:
+            self.init(.resourceNotFound, error.description)
         case .executionExists(let name):
             self.init(
                 .durableExecutionAlreadyStarted, "An execution named '\(name)' was started with another payload.")

@@ -38,16 +38,16 @@ package final class Management {
     /// the audit trail with it.
     ///
     /// - Parameter operation: as the API calls it.
-    /// - Parameter subject: what of the function is changed, as in `AuditEntry`.
+    /// - Parameter subject: what of the function is changed, as in `AuditEntry`; read after the decision.
     package func perform<Answer>(
-        _ operation: String, _ function: FunctionName, subject: String = "", by caller: Caller,
+        _ operation: String, _ function: FunctionName?, subject: @autoclosure () -> String = "", by caller: Caller,
         _ decide: () async throws(ManagementError) -> ([Change], Answer)
     ) async throws(ManagementError) -> Answer {
         try await gate.run { () async throws(ManagementError) -> Answer in
             let (changes, answer) = try await decide()
             if changes.isEmpty { return answer }
             let entry = AuditEntry(
-                at: now, caller: caller, operation: operation, function: function, subject: subject)
+                at: now, caller: caller, operation: operation, function: function, subject: subject())
             do throws(RegistryError) {
                 try await registry.commit(changes + [.addAudit(entry)])
             } catch {
@@ -77,7 +77,7 @@ package final class Management {
 }
 
 extension Change {
-    /// The function that it is about; `nil` for changes of executions.
+    /// The function that it is about; `nil` for changes of executions and datasets.
     package var function: Function.ID? {
         switch self {
         case .putFunction(let function): function.id
@@ -86,7 +86,7 @@ extension Change {
             .deleteEventInvokeConfiguration(let id, _), .putProvisionedConcurrency(let id, _),
             .deleteProvisionedConcurrency(let id, _):
             id
-        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .addAudit: nil
+        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .addDatasetVersion, .addAudit: nil
         }
     }
 }

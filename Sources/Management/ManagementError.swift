@@ -13,6 +13,8 @@ package enum ManagementError: Error, Sendable {
     /// The qualifier of the function has no `EventInvokeConfiguration`.
     case noEventInvokeConfiguration(FunctionName, Qualifier)
     case executionNotFound(String)
+    /// There is no such dataset, or it has no version of that number.
+    case datasetNotFound(DatasetReference)
     /// Things are in a state in which this cannot be done; the text says which.
     case conflict(String)
     /// The name was used for another payload.
@@ -44,6 +46,7 @@ extension ManagementError: CustomStringConvertible {
             "The function \(ARN.function(name, qualifier)) doesn't have an EventInvokeConfig"
         case .conflict(let text): text
         case .executionNotFound(let id): "Execution not found: \(id)"
+        case .datasetNotFound(let reference): "Dataset not found: \(reference)"
         case .executionExists(let name):
             "The execution name '\(name)' was used before, for another event"
         case .versionInUse(let name, let version, let alias):

@@ -30,6 +30,8 @@ package enum Change: Sendable {
     case addEvents(Execution.ID, [ExecutionEvent])
     /// With its events.
     case deleteExecution(Execution.ID)
+    /// Inserts. An existing number is refused.
+    case addDatasetVersion(DatasetVersion)
     /// Appends. `AuditEntry.sequence` is ignored and given by the registry, which keeps the newest 1,000,000.
     case addAudit(AuditEntry)
 }

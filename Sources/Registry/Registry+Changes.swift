@@ -40,6 +40,7 @@ extension Change {
         case .deleteExecution(let id):
             try db.run("DELETE FROM execution WHERE id = ?", [id.text])
             guard db.changesCount > 0 else { throw RegistryError.missing(.execution(id)) }
+        case .addDatasetVersion(let version): try insert(version, to: db)
         case .addAudit(let entry): try insert(entry, to: db)
         }
     }
@@ -225,6 +226,20 @@ private func insert(_ change: AliasChange, of function: Function.ID, to db: Data
         ])
 }
 
+// MARK: - Datasets
+
+private func insert(_ version: DatasetVersion, to db: Database) throws {
+    try db.run(
+        """
+        INSERT INTO datasetVersion (name, number, artifact, filesCount, sizeBytes, createdAt, createdBy)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        """,
+        [
+            version.name.text, version.number, version.artifact.hex, version.filesCount, version.sizeBytes,
+            version.createdAt.millisecondsSince1970, freeText(version.createdBy),
+        ], rules: [.SQLITE_CONSTRAINT_PRIMARYKEY: .conflict(.datasetVersion(version.name, version.number))])
+}
+
 // MARK: - Audit trail
 
 private func insert(_ entry: AuditEntry, to db: Database) throws {
@@ -232,7 +247,7 @@ private func insert(_ entry: AuditEntry, to db: Database) throws {
         "INSERT INTO audit (at, caller, requestID, operation, function, subject) VALUES (?, ?, ?, ?, ?, ?)",
         [
             entry.at.millisecondsSince1970, freeText(entry.caller.name), entry.caller.requestID, entry.operation,
-            entry.function.text, freeText(entry.subject),
+            entry.function?.text ?? "", freeText(entry.subject),
         ])
     try db.run("DELETE FROM audit WHERE sequence <= ?", [db.lastInsertedRowID - Registry.auditEntriesMax])
 }
@@ -251,7 +266,7 @@ private func insert(_ execution: Execution, to db: Database) throws {
             [
                 execution.id.text, execution.function.value, execution.name.text, execution.functionName.text,
                 execution.qualifier?.description, execution.version.column, execution.baseVersion?.column,
-                try jsonText(execution.channels.map { ChannelColumn(artifact: $0.artifact.hex, name: $0.name) }),
+                try jsonText(execution.channels.map { ChannelColumn($0) }),
                 execution.promote?.text, execution.acceptedAt.millisecondsSince1970, execution.retryKey,
                 execution.chainDepth,
             ] + state(of: execution))

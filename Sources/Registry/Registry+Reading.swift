@@ -203,6 +203,47 @@ extension Registry {
         }
     }
 
+    /// The newest version of each dataset, by name.
+    ///
+    /// - Parameter after: the last name already seen.
+    package func datasets(after: DatasetName? = nil, limit: Int = 100) async throws(RegistryError) -> [DatasetVersion] {
+        try await read { db in
+            // SQLite takes the other columns from the row with the maximum.
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT name, max(number) AS number, artifact, filesCount, sizeBytes, createdAt, createdBy
+                    FROM datasetVersion WHERE name > ? GROUP BY name ORDER BY name LIMIT ?
+                    """, arguments: [after?.text ?? "", max(0, limit)]
+            ).map(DatasetVersion.init(row:))
+        }
+    }
+
+    /// Versions of a dataset, newest first.
+    ///
+    /// - Parameter before: the number of the last one already seen.
+    package func versions(
+        of dataset: DatasetName, before: Int? = nil, limit: Int = 100
+    ) async throws(RegistryError) -> [DatasetVersion] {
+        try await read { db in
+            try Row.fetchAll(
+                db, sql: "SELECT * FROM datasetVersion WHERE name = ? AND number < ? ORDER BY number DESC LIMIT ?",
+                arguments: [dataset.text, before ?? Int.max, max(0, limit)]
+            ).map(DatasetVersion.init(row:))
+        }
+    }
+
+    /// The named version of a dataset, or its newest.
+    package func dataset(_ reference: DatasetReference) async throws(RegistryError) -> DatasetVersion? {
+        guard let number = reference.number else { return try await versions(of: reference.name, limit: 1).first }
+        return try await read { db in
+            try Row.fetchOne(
+                db, sql: "SELECT * FROM datasetVersion WHERE name = ? AND number = ?",
+                arguments: [reference.name.text, number]
+            ).map(DatasetVersion.init(row:))
+        }
+    }
+
     /// The audit trail, newest first.
     ///
     /// - Parameter before: the sequence number of the last entry already seen.

@@ -16,6 +16,7 @@ package enum RegistryError: Error, Equatable, Sendable {
         case executionID(Execution.ID)
         /// Another try of the same call made an execution; read it with `execution(retryKey:)`.
         case executionRetry(String)
+        case datasetVersion(DatasetName, Int)
     }
 
     /// What a change named and the registry does not have.
@@ -57,6 +58,7 @@ extension RegistryError: CustomStringConvertible {
         case .conflict(.executionName(let id, let name)): "function \(id.value) has an execution named '\(name)'"
         case .conflict(.executionID(let id)): "an execution with the id \(id) exists"
         case .conflict(.executionRetry(let key)): "an earlier try of call \(key) made an execution"
+        case .conflict(.datasetVersion(let name, let number)): "dataset '\(name)' has a version \(number)"
         case .missing(.function(let id)): "there is no function \(id.value)"
         case .missing(.version(let id, let number)): "function \(id.value) has no version \(number)"
         case .missing(.alias(let id, let alias)): "function \(id.value) has no alias '\(alias)'"

@@ -40,7 +40,22 @@ func fromJSON<Value: Decodable>(_ text: String, as type: Value.Type) throws(Regi
 
 struct ChannelColumn: Codable {
     var artifact: String
+    var dataset: String?
     var name: String
+
+    init(_ channel: Execution.Channel) {
+        artifact = channel.artifact.hex
+        dataset = channel.dataset?.description
+        name = channel.name
+    }
+
+    func channel() throws(RegistryError) -> Execution.Channel {
+        .init(
+            name: name, artifact: try storedDigest(artifact),
+            dataset: try dataset.map { text throws(RegistryError) in
+                try stored(DatasetReference(text), "dataset '\(text)'")
+            })
+    }
 }
 
 struct FailureColumn: Codable {
@@ -182,9 +197,7 @@ extension ExecutionHead {
             functionName: try stored(FunctionName(functionName), "function name '\(functionName)'"),
             qualifier: try qualifier.map { try stored(Qualifier($0), "qualifier '\($0)'") },
             version: VersionNumber(column: row["version"]), baseVersion: baseVersion.map(VersionNumber.init(column:)),
-            channels: try fromJSON(row["channels"], as: [ChannelColumn].self).map {
-                Execution.Channel(name: $0.name, artifact: try storedDigest($0.artifact))
-            },
+            channels: try fromJSON(row["channels"], as: [ChannelColumn].self).map { try $0.channel() },
             promote: try promote.map { try stored(AliasName($0), "alias name '\($0)'") },
             acceptedAt: Timestamp(millisecondsSince1970: row["acceptedAt"]), chainDepth: row["chainDepth"],
             status: try stored(Execution.Status(rawValue: status), "status '\(status)'"), attempt: row["attempt"],
@@ -216,7 +229,18 @@ extension AuditEntry {
         self.init(
             sequence: row["sequence"], at: Timestamp(millisecondsSince1970: row["at"]),
             caller: Caller(name: row["caller"], requestID: row["requestID"]), operation: row["operation"],
-            function: try stored(FunctionName(function), "function name '\(function)'"), subject: row["subject"])
+            function: function.isEmpty ? nil : try stored(FunctionName(function), "function name '\(function)'"),
+            subject: row["subject"])
+    }
+}
+
+extension DatasetVersion {
+    init(row: Row) throws {
+        let name: String = row["name"]
+        self.init(
+            name: try stored(DatasetName(name), "dataset name '\(name)'"), number: row["number"],
+            artifact: try storedDigest(row["artifact"]), filesCount: row["filesCount"], sizeBytes: row["sizeBytes"],
+            createdAt: Timestamp(millisecondsSince1970: row["createdAt"]), createdBy: row["createdBy"])
     }
 }
 

@@ -179,5 +179,23 @@ func makeMigrator() -> DatabaseMigrator {
                     WHERE status IN ('QUEUED', 'RUNNING', 'PAUSING', 'PAUSED');
                 """)
     }
+    migrator.registerMigration("4") { db in
+        try db.execute(
+            sql: """
+                CREATE TABLE datasetVersion (
+                    name TEXT NOT NULL,
+                    number INTEGER NOT NULL,
+                    artifact TEXT NOT NULL,
+                    filesCount INTEGER NOT NULL,
+                    sizeBytes INTEGER NOT NULL,
+                    createdAt INTEGER NOT NULL,
+                    createdBy TEXT NOT NULL,
+                    PRIMARY KEY (name, number)
+                ) STRICT, WITHOUT ROWID;
+
+                -- What became of the alias that a training was to move, as JSON.
+                ALTER TABLE execution ADD COLUMN promotion TEXT;
+                """)
+    }
     return migrator
 }

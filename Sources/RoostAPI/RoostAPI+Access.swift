@@ -16,6 +16,12 @@ extension RoostAPI {
             if key.actions.isDisjoint(with: [.manage, .train]) {
                 throw WireError(.notAuthorized(keyID: key.id, operation: "PutArtifact", resource: "*"))
             }
+        case .datasets, .dataset:
+            // Whoever may train something chooses what with.
+            if key.actions.isDisjoint(with: [.manage, .train]) {
+                throw WireError(.notAuthorized(keyID: key.id, operation: "ListDatasets", resource: "*"))
+            }
+        case .putDataset: try key.require([.manage], nil, "PutDataset")
         case .deploy:
             guard key.actions.contains(.manage) else {
                 throw WireError(.notAuthorized(keyID: key.id, operation: "Deploy", resource: "*"))

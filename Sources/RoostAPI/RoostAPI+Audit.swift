@@ -34,7 +34,7 @@ extension RoostAPI {
         [
             "Sequence": .integer(entry.sequence), "At": entry.at.json, "Key": .string(entry.caller.name),
             "RequestId": .string(entry.caller.requestID), "Operation": .string(entry.operation),
-            "Function": .string(entry.function.text), "Subject": .string(entry.subject),
+            "Function": entry.function.map { .string($0.text) } ?? .null, "Subject": .string(entry.subject),
         ]
     }
 }

@@ -94,6 +94,9 @@ package final class RoostAPI {
         case .host: .json(host().json)
         case .audit: try await audit(request)
         case .history: await historyTrace()
+        case .datasets: try await listDatasets(request)
+        case .dataset(let name): try await dataset(name, request)
+        case .putDataset(let name): try await putDataset(name, request)
         case .putArtifact: preconditionFailure("an upload is streamed, not performed")
         }
     }

@@ -25,6 +25,9 @@ package enum RoostOperation: Equatable, Sendable {
     case host
     case audit
     case history
+    case datasets
+    case dataset(String)
+    case putDataset(String)
 
     /// Which operation a request means. Cheap, and decided before its body arrives.
     ///
@@ -74,8 +77,18 @@ package enum RoostOperation: Equatable, Sendable {
         case ("host", 1): return ("GET", .host)
         case ("audit", 1): return ("GET", .audit)
         case ("history", 1): return ("GET", .history)
+        case ("datasets", 1): return ("GET", .datasets)
+        case ("datasets", 2): return ("GET", .dataset(segments[3]))
+        case ("datasets", 3) where segments[4] == "versions": return ("POST", .putDataset(segments[3]))
         default: return nil
         }
+    }
+
+    static func datasetName(_ text: String) throws(WireError) -> DatasetName {
+        guard let name = DatasetName(text) else {
+            throw WireError.invalid("'\(text)' is no name of a dataset: 1 to 64 letters, digits, '-' and '_'.")
+        }
+        return name
     }
 
     static func digest(_ text: String) throws(WireError) -> Digest {

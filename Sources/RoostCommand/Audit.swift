@@ -23,7 +23,8 @@ struct Audit: ParsableCommand {
         var table = Table("WHEN", "KEY", "OPERATION", "OF", "REQUEST")
         for entry in answer["Entries"]?.arrayValue ?? [] {
             let subject = text(entry["Subject"])
-            let of = text(entry["Function"]) + (subject.isEmpty || subject == "-" ? "" : ":" + subject)
+            let parts = [entry["Function"]?.stringValue, subject == "-" ? nil : subject]
+            let of = parts.compactMap { $0 }.filter { !$0.isEmpty }.joined(separator: ":")
             table.add(
                 time(entry["At"]), printable(text(entry["Key"])), text(entry["Operation"]), printable(of),
                 text(entry["RequestId"]))

@@ -41,18 +41,13 @@ struct Deploy: ParsableCommand {
 
         if client.json { return Terminal.print(answer) }
         let version = answer["Function"]?["Version"]?.stringValue ?? "$LATEST"
-        var line = "deployed \(folder.name):\(version) (\(folder.runtime), \(describe(package))"
-        if let model { line += "; model: \(describe(model))" }
+        var line = "deployed \(folder.name):\(version) (\(folder.runtime), \(package.text)"
+        if let model { line += "; model: \(model.text)" }
         Terminal.print(line + ")")
         if let training = answer["Training"]?.stringValue {
             Terminal.print(
                 "start a training of it with: roost train \(folder.name) --channel train=PATH  (\(training))")
         }
-    }
-
-    private func describe(_ upload: HostClient.Uploaded) -> String {
-        let sent = upload.filesSent == 0 ? "all there already" : "\(sizeText(upload.bytesSent)) sent"
-        return "\(counted(upload.filesCount, "file")), \(sizeText(upload.sizeBytes)), \(sent)"
     }
 }
 

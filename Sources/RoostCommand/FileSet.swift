@@ -114,6 +114,12 @@ extension HostClient {
         /// Of these, what the host did not have yet.
         var filesSent: Int
         var bytesSent: Int
+
+        /// `2 files, 8.9 MB, 1.0 MB sent`.
+        var text: String {
+            let sent = filesSent == 0 ? "all there already" : "\(sizeText(bytesSent)) sent"
+            return "\(counted(filesCount, "file")), \(sizeText(sizeBytes)), \(sent)"
+        }
     }
 
     /// Sends the files that the host lacks, then the manifest.

@@ -20,7 +20,7 @@ struct Roost: ParsableCommand {
             CommandGroup(
                 name: "Functions",
                 subcommands: [
-                    Deploy.self, Invoke.self, Train.self, Executions.self, Functions.self, Logs.self,
+                    Deploy.self, Invoke.self, Train.self, Datasets.self, Executions.self, Functions.self, Logs.self,
                 ]),
             CommandGroup(
                 name: "Versions and aliases",

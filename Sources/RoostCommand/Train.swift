@@ -7,7 +7,8 @@ struct Train: ParsableCommand {
         abstract: "Train a function's model; its success publishes a new version.",
         discussion: """
             Sends the data of each channel, starts the function's training, and follows it to its end. Ctrl-C ends the \
-            following, never the training. A channel's PATH is a file, or a folder whose files, less hidden ones, are taken.
+            following, never the training. A channel's PATH is a file, or a folder whose files, less hidden ones, are taken; \
+            dataset:NAME and dataset:NAME@VERSION are what `roost data put` stored.
             """)
 
     @Argument(help: "The function whose model is trained.")
@@ -58,13 +59,14 @@ struct Train: ParsableCommand {
         let status = StatusLine(isShown: Terminal.isErrorTerminal)
         var artifacts = JSONObject()
         for channel in channels {
+            if channel.isDataset {
+                artifacts[channel.name] = .string(channel.path)
+                continue
+            }
             let uploaded = try host.upload(try FileSet(fileOrFolder: channel.path), progress: status.upload)
             status.clear()
             artifacts[channel.name] = .string(uploaded.manifest.description)
-            let sent = uploaded.filesSent == 0 ? "all there already" : "\(sizeText(uploaded.bytesSent)) sent"
-            Terminal.complain(
-                "channel \(channel.name): \(counted(uploaded.filesCount, "file")), \(sizeText(uploaded.sizeBytes)), \(sent)"
-            )
+            Terminal.complain("channel \(channel.name): \(uploaded.text)")
         }
         let event = Train.event(hyperparameters, base: base, channels: artifacts, promote: promote)
         let arn = try host.start(
@@ -134,10 +136,13 @@ struct Train: ParsableCommand {
     }
 }
 
-/// `NAME=PATH` of the command line.
+/// `NAME=PATH` or `NAME=dataset:...` of the command line.
 struct Channel: Equatable {
     let name: String
+    /// A dataset's reference as it was written, if it is one.
     let path: String
+
+    var isDataset: Bool { path.hasPrefix(DatasetReference.prefix) }
 
     init(_ text: String) throws(CommandError) {
         let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -146,6 +151,9 @@ struct Channel: Equatable {
         }
         name = String(parts[0])
         path = String(parts[1])
+        if isDataset, DatasetReference(path) == nil {
+            throw .usage("'\(path)' is no dataset; write dataset:NAME or dataset:NAME@VERSION, or ./\(path) for a file")
+        }
     }
 }
 

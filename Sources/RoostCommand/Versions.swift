@@ -18,7 +18,7 @@ struct Versions: ParsableCommand {
             let aliases = (version["Aliases"]?.arrayValue ?? []).map { text($0) }
             table.add(
                 text(version["Version"]), aliases.isEmpty ? "-" : aliases.joined(separator: ","),
-                short(version["Package"]), short(version["Model"]), modified(version["LastModified"]),
+                shortDigest(version["Package"]), shortDigest(version["Model"]), modified(version["LastModified"]),
                 Versions.origin(version))
         }
         Terminal.print(table.text)
@@ -38,18 +38,15 @@ struct Versions: ParsableCommand {
         return printable(parts.joined(separator: " "))
     }
 
-    /// Enough of a digest to tell versions apart.
-    private func short(_ digest: JSONValue?) -> String {
-        String(text(digest).drop { $0 != ":" }.dropFirst().prefix(12)).nonEmpty ?? text(digest)
-    }
-
     private func modified(_ value: JSONValue?) -> String {
         value?.realValue == nil ? String(text(value).prefix(19)) : time(value)
     }
 }
 
-extension String {
-    fileprivate var nonEmpty: String? { isEmpty ? nil : self }
+/// Enough of a digest to tell artifacts apart.
+func shortDigest(_ digest: JSONValue?) -> String {
+    let hex = text(digest).drop { $0 != ":" }.dropFirst().prefix(12)
+    return hex.isEmpty ? text(digest) : String(hex)
 }
 
 struct Publish: ParsableCommand {

@@ -23,8 +23,21 @@ struct TrainingDirectivesTests {
         let directives = try Self.read(
             #"{"roost": {"base": "live", "channels": {"train": "\#(Self.digest)"}, "promote": {"alias": "live"}}}"#)
         #expect(directives.base == .alias(AliasName("live")!))
-        #expect(directives.channels == [.init(name: "train", artifact: Digest(Self.digest)!)])
+        #expect(directives.channels == [.init(name: "train", source: .artifact(Digest(Self.digest)!))])
         #expect(directives.promote == AliasName("live"))
+    }
+
+    @Test(
+        "a channel may be a dataset, its newest version or a numbered one",
+        arguments: [("dataset:reviews", nil), ("dataset:a-B_1@12", 12)] as [(String, Int?)])
+    func dataset(text: String, number: Int?) throws {
+        let directives = try Self.read(#"{"roost": {"channels": {"train": "\#(text)"}}}"#)
+        guard case .dataset(let reference) = directives.channels.first?.source else {
+            Issue.record("no dataset")
+            return
+        }
+        #expect(reference.number == number)
+        #expect(reference.description == text)
     }
 
     @Test(
@@ -33,6 +46,11 @@ struct TrainingDirectivesTests {
             ("[]", "JSON object"), (#"{"roost": 1}"#, "roost"), (#"{"roost": {"bse": "1"}}"#, "bse"),
             (#"{"roost": {"base": "a b"}}"#, "base"),
             (#"{"roost": {"channels": {"train": "/etc/passwd"}}}"#, "channels"),
+            (#"{"roost": {"channels": {"train": "dataset:a b"}}}"#, "dataset:a b"),
+            (#"{"roost": {"channels": {"train": "dataset:a@0"}}}"#, "dataset:a@0"),
+            (#"{"roost": {"channels": {"train": "dataset:a@01"}}}"#, "dataset:a@01"),
+            (#"{"roost": {"channels": {"train": "dataset:a@"}}}"#, "dataset:a@"),
+            (#"{"roost": {"channels": {"train": "dataset:a@99999999999999999999"}}}"#, "dataset:a@9"),
             (#"{"roost": {"channels": {"a-b": "\#(digest)"}}}"#, "channels"),
             (#"{"roost": {"channels": {"a": "\#(digest)", "A": "\#(digest)"}}}"#, "channels"),
             (#"{"roost": {"promote": {"alias": "7"}}}"#, "alias"), (#"{"roost": {"promote": {}}}"#, "alias"),

@@ -692,7 +692,8 @@ def test_every_operation_takes_a_signature_however_it_is_written(guarded, admin,
             f"functions/{echo}/logs", f"functions/{echo}/logs?follow=true", f"functions/{echo}/aliases/a/rollback",
             f"functions/{echo}/aliases/a/history", "workers", "workers/events", "executions",
             f"executions/{identifier}",
-            f"executions/{identifier}/events", f"executions/{identifier}/stop", "host", "audit")),
+            f"executions/{identifier}/events", f"executions/{identifier}/stop", "host", "audit", "datasets", "datasets/d",
+            "datasets/d/versions")),
         "/metrics", "/nothing", "//", "/healthz/", "/./healthz", "/x/../healthz",
     ]
     with guarded.raw(60) as connection:

@@ -48,6 +48,29 @@ import Testing
         registry.close()
     }
 
+    @Test("a dataset's versions are read back, newest first, and a number is given once")
+    func datasets() async throws {
+        let registry = try open()
+        func dataset(_ text: String, _ number: Int, _ artifact: Character) -> DatasetVersion {
+            DatasetVersion(
+                name: DatasetName(text)!, number: number, artifact: digest(artifact), filesCount: number, sizeBytes: 7,
+                createdAt: at(Int64(number)), createdBy: "anonymous")
+        }
+        let all = [dataset("b", 1, "1"), dataset("b", 2, "2"), dataset("a", 1, "3"), dataset("b", 3, "1")]
+        try await registry.commit(all.map { .addDatasetVersion($0) })
+        let b = DatasetName("b")!
+        #expect(try await registry.datasets() == [all[2], all[3]])
+        #expect(try await registry.datasets(after: DatasetName("a")) == [all[3]])
+        #expect(try await registry.versions(of: b) == [all[3], all[1], all[0]])
+        #expect(try await registry.versions(of: b, before: 3, limit: 1) == [all[1]])
+        #expect(try await registry.dataset(DatasetReference(name: b, number: nil)) == all[3])
+        #expect(try await registry.dataset(DatasetReference(name: b, number: 2)) == all[1])
+        #expect(try await registry.dataset(DatasetReference(name: b, number: 4)) == nil)
+        #expect(
+            await refusal(registry, [.addDatasetVersion(dataset("b", 3, "9"))]) == .conflict(.datasetVersion(b, 3)))
+        registry.close()
+    }
+
     @Test("a deleted function leaves its version counter, its id and its aliases' history behind")
     func deletion() async throws {
         let registry = try open()

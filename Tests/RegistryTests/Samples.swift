@@ -47,7 +47,10 @@ func execution(
     Execution(
         id: Execution.ID(id), name: ExecutionName(text ?? id)!, function: Function.ID(function),
         functionName: name("echo"), qualifier: qualifier, version: version, input: input, baseVersion: .published(3),
-        channels: [.init(name: "train", artifact: digest("c"))], promote: alias("live"), acceptedAt: at(acceptedAt),
+        channels: [
+            .init(name: "train", artifact: digest("c")),
+            .init(name: "more", artifact: digest("d"), dataset: DatasetReference("dataset:more@2")),
+        ], promote: alias("live"), acceptedAt: at(acceptedAt),
         notBefore: at(11))
 }
 

@@ -1,0 +1,233 @@
+"""Datasets: named, numbered, immutable data, and trainings that use it."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from roost_host import BINARY, FUNCTIONS, RoostHost
+
+from test_training import create_model
+
+CONFIG = {"retryDelaysSeconds": [0.1], "stopGraceSeconds": 2}
+DATASETS = "/roost/v1/datasets"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    with RoostHost(tmp_path_factory.mktemp("datasets") / "data", CONFIG) as host:
+        yield host
+
+
+def command(host, *arguments, environment=None):
+    """A client verb, whatever comes of it."""
+    return subprocess.run(
+        [BINARY, *map(str, arguments), "--endpoint", host.endpoint], stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=60, env={**os.environ, **(environment or {})})
+
+
+def put(host, name, files):
+    """The next version of a dataset, by the API; its document."""
+    return host.call("POST", f"{DATASETS}/{name}/versions", {"Manifest": host.upload(files)})
+
+
+def train(host, name, channels, **event):
+    """The training once it has ended."""
+    identifier = host.start_execution(f"{name}-train", {"steps": 1, **event, "roost": {"channels": channels}})
+    return host.finished(identifier)
+
+
+def data_of(host, name, version):
+    """What the model of a version was trained on."""
+    return host.invoke(name, qualifier=str(version)).json["channels"]
+
+
+# MARK: - storing
+
+def test_a_folder_becomes_numbered_versions(host, tmp_path):
+    (tmp_path / "set" / "part").mkdir(parents=True)
+    (tmp_path / "set" / "a.tsv").write_bytes(b"first\n")
+    (tmp_path / "set" / "part" / "b.tsv").write_bytes(b"second\n")
+    (tmp_path / "set" / ".hidden").write_bytes(b"not taken")
+    one = json.loads(host.roost("data", "put", "folder", tmp_path / "set", "--json"))
+    assert (one["Name"], one["Version"], one["Files"], one["SizeBytes"]) == ("folder", 1, 2, 13)
+    assert one["IsNew"] is True and one["CreatedBy"] == "anonymous" and one["Manifest"].startswith("sha256:")
+    assert "no new version" in host.roost("data", "put", "folder", tmp_path / "set")
+    (tmp_path / "set" / "a.tsv").write_bytes(b"changed\n")
+    assert "stored dataset:folder@2 (2 files, 15 B, 8 B sent)" in host.roost("data", "put", "folder", tmp_path / "set")
+    # Only the newest counts: going back is a new version, of files that are all there.
+    (tmp_path / "set" / "a.tsv").write_bytes(b"first\n")
+    assert "stored dataset:folder@3 (2 files, 13 B, all there already)" in host.roost(
+        "data", "put", "folder", tmp_path / "set")
+    versions = json.loads(host.roost("data", "ls", "folder", "--json"))["Versions"]
+    assert [version["Version"] for version in versions] == [3, 2, 1]
+    assert versions[0]["Manifest"] == versions[2]["Manifest"] == one["Manifest"] != versions[1]["Manifest"]
+    assert one["CreatedAt"] == versions[2]["CreatedAt"] <= versions[1]["CreatedAt"] <= versions[0]["CreatedAt"]
+    assert [d for d in json.loads(host.roost("data", "ls", "--json"))["Datasets"] if d["Name"] == "folder"] == [
+        versions[0]]
+    assert host.roost("data", "ls", "folder").splitlines()[1].split()[:5] == ["folder", "3", "2", "13", "B"]
+    audit = host.call("GET", "/roost/v1/audit")["Entries"]
+    assert [entry["Subject"] for entry in audit if entry["Operation"] == "PutDataset"][:3] == [
+        "dataset:folder@3", "dataset:folder@2", "dataset:folder@1"]
+    assert "dataset:folder@3" in host.roost("audit")
+
+
+def test_an_interrupted_upload_goes_on_where_it_stopped(host, tmp_path):
+    (tmp_path / "set").mkdir()
+    for number in range(4):
+        (tmp_path / "set" / f"{number}.bin").write_bytes(bytes([number]) * 100_000)
+    # What a first try had sent before it was cut off.
+    host.upload({str(number): bytes([number]) * 100_000 for number in range(3)})
+    assert "4 files, 400.0 kB, 100.0 kB sent" in host.roost("data", "put", "resumed", tmp_path / "set")
+
+
+def test_lists_come_in_pages(host):
+    for number in range(5):
+        put(host, "paged", {"n": str(number).encode()})
+    page = host.call("GET", f"{DATASETS}/paged?limit=2")
+    assert [v["Version"] for v in page["Versions"]] == [5, 4]
+    page = host.call("GET", f"{DATASETS}/paged?limit=2&marker={page['NextMarker']}")
+    assert [v["Version"] for v in page["Versions"]] == [3, 2]
+    page = host.call("GET", f"{DATASETS}/paged?limit=2&marker={page['NextMarker']}")
+    assert [v["Version"] for v in page["Versions"]] == [1] and "NextMarker" not in page
+    put(host, "paged-2", {"n": b"x"})
+    first = host.call("GET", f"{DATASETS}?limit=1")
+    names = [first["Datasets"][0]["Name"]]
+    while marker := first.get("NextMarker"):
+        first = host.call("GET", f"{DATASETS}?limit=1&marker={marker}")
+        names += [dataset["Name"] for dataset in first["Datasets"]]
+    assert names == sorted(names) and {"paged", "paged-2"} <= set(names)
+
+
+def test_a_version_that_was_acknowledged_survives_the_host(tmp_path):
+    with RoostHost(tmp_path / "data", CONFIG) as host:
+        create_model(host, "kept")
+        put(host, "kept", {"a": b"1"})
+        put(host, "kept", {"a": b"2"})
+        host.kill9()
+        host.start()
+        assert [v["Version"] for v in host.call("GET", f"{DATASETS}/kept")["Versions"]] == [2, 1]
+        assert put(host, "kept", {"a": b"2"})["IsNew"] is False
+        assert put(host, "kept", {"a": b"3"})["Version"] == 3
+        assert train(host, "kept", {"train": "dataset:kept@2"})["Status"] == "SUCCEEDED"
+        assert data_of(host, "kept", 1) == {"train": "2"}
+
+
+@pytest.mark.parametrize("name", ["a b", "a" * 65, "a.b", "a@1", "dataset:a", "ü"])
+def test_a_name_that_is_none_is_refused(host, tmp_path, name):
+    (tmp_path / "file").write_bytes(b"x")
+    done = command(host, "data", "put", name, tmp_path / "file")
+    assert done.returncode == 2 and "is no name of a dataset" in done.stderr
+    quoted = __import__("urllib.parse").parse.quote(name)
+    answer = host.request("POST", f"{DATASETS}/{quoted}/versions", {"Manifest": "sha256:" + "0" * 64})
+    assert answer.status == 400 and "is no name of a dataset" in answer.json["message"]
+
+
+def test_bad_requests_are_refused_and_make_no_version(host, tmp_path):
+    manifest = host.upload({"a": b"1"})
+    for body, word in [
+        ({}, "Manifest"), ({"Manifest": "x"}, "sha256"), ({"Manifest": manifest, "More": 1}, "More"),
+        ({"Manifest": 7}, "Manifest"), ([], "object"),
+    ]:
+        answer = host.request("POST", f"{DATASETS}/bad/versions", body)
+        assert answer.status == 400 and word.lower() in answer.json["message"].lower(), answer
+    assert host.request("POST", f"{DATASETS}/bad/versions", {"Manifest": "sha256:" + "0" * 64}).status == 404
+    answer = host.request("POST", f"{DATASETS}/bad/versions", {"Manifest": host.upload({})})
+    assert answer.status == 400 and "at least one file" in answer.json["message"]
+    answer = host.request("GET", f"{DATASETS}/bad")
+    assert answer.status == 404 and answer.json["Message"] == "Dataset not found: dataset:bad"
+    for query in ("limit=0", "limit=1001", "limit=x", "marker=x"):
+        assert host.request("GET", f"{DATASETS}/bad?{query}").status == 400, query
+    assert host.request("PUT", f"{DATASETS}/bad").status == 405
+    done = command(host, "data", "ls", "bad")
+    assert done.returncode == 1 and "Dataset not found: dataset:bad" in done.stderr
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "empty", tmp_path / "nothing"):
+        done = command(host, "data", "put", "bad", path)
+        assert done.returncode in (1, 2) and str(path) in done.stderr
+
+
+def test_a_key_needs_rights_on_the_host_to_store_and_on_a_training_to_list(tmp_path):
+    (tmp_path / "data").mkdir()
+
+    def key(*arguments):
+        done = subprocess.run(
+            [BINARY, "keys", "create", *arguments, "--data-dir", str(tmp_path / "data"), "--json"], capture_output=True,
+            text=True, check=True)
+        made = json.loads(done.stdout)
+        return {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
+
+    admin = key()
+    trainer = key("--function", "sentiment*", "--action", "train")
+    caller = key("--function", "*", "--action", "invoke")
+    (tmp_path / "file").write_bytes(b"x")
+    with RoostHost(tmp_path / "data", CONFIG) as host:
+        for environment, puts, lists in [(admin, 0, 0), (trainer, 1, 0), (caller, 1, 1)]:
+            done = command(host, "data", "put", "mine", tmp_path / "file", environment=environment)
+            assert done.returncode == puts, done.stderr
+            assert puts == 0 or "AccessDenied" in done.stderr, done.stderr
+            for arguments in ([], ["mine"]):
+                done = command(host, "data", "ls", *arguments, environment=environment)
+                assert done.returncode == lists, done.stderr
+                assert lists == 0 or "AccessDenied" in done.stderr, done.stderr
+
+
+# MARK: - training on them
+
+def test_a_training_uses_the_newest_version_or_the_one_that_is_named(host):
+    create_model(host, "reader")
+    one, two = put(host, "reviews", {"a": b"old"}), put(host, "reviews", {"a": b"new"})
+    first = train(host, "reader", {"train": "dataset:reviews"})
+    second = train(host, "reader", {"train": "dataset:reviews@1", "more": host.upload({"b": b"plain"})})
+    assert first["Status"] == second["Status"] == "SUCCEEDED", (first, second)
+    assert data_of(host, "reader", 1) == {"train": "new"}
+    assert data_of(host, "reader", 2) == {"train": "old", "more": "plain"}
+    older, newer = (version["Lineage"] for version in reversed(host.versions("reader")))
+    assert newer["channels"]["train"] == one["Manifest"] and older["channels"] == {"train": two["Manifest"]}
+
+
+def test_the_version_is_chosen_when_the_training_is_accepted(host):
+    create_model(host, "early")
+    put(host, "moving", {"a": b"old"})
+    first = host.start_execution("early-train", {"steps": 100, "pause": 0.02})
+    host.running(first)
+    second = host.start_execution("early-train", {"steps": 1, "roost": {"channels": {"train": "dataset:moving"}}})
+    put(host, "moving", {"a": b"new"})
+    assert host.execution(second)["Status"] == "QUEUED"
+    host.call("POST", f"/roost/v1/executions/{first}/stop")
+    assert host.finished(second)["Status"] == "SUCCEEDED"
+    assert data_of(host, "early", 1) == {"train": "old"}
+
+
+def test_train_on_the_command_line_takes_datasets_and_paths(host, tmp_path):
+    create_model(host, "typed")
+    put(host, "typed", {"a": b"one"})
+    put(host, "typed", {"a": b"two"})
+    (tmp_path / "extra").write_bytes(b"extra")
+    host.roost("train", "typed", "-d", '{"steps": 1}', "--channel", "train=dataset:typed@1", "--channel",
+               f"more={tmp_path / 'extra'}")
+    assert data_of(host, "typed", 1) == {"train": "one", "more": "extra"}
+    done = command(host, "train", "typed", "--channel", "train=dataset:typed@one")
+    assert done.returncode == 2 and "write dataset:NAME or dataset:NAME@VERSION" in done.stderr
+    done = command(host, "train", "typed", "--channel", "train=dataset:typed@3")
+    assert done.returncode == 1 and "Dataset not found: dataset:typed@3" in done.stderr
+
+
+@pytest.mark.parametrize("channel, status, text", [
+    ("dataset:nobody", 404, "Dataset not found: dataset:nobody"),
+    ("dataset:there@2", 404, "Dataset not found: dataset:there@2"),
+    ("dataset:there@0", 400, "'dataset:there@0'"),
+    ("dataset:there@latest", 400, "'dataset:there@latest'"),
+    ("dataset:", 400, "'dataset:'"),
+    ("dataset:a b", 400, "'dataset:a b'"),
+])
+def test_a_dataset_that_is_not_there_is_refused_before_anything_runs(host, channel, status, text):
+    if host.request("GET", f"{FUNCTIONS}/careful").status != 200:
+        create_model(host, "careful")
+        put(host, "there", {"a": b"1"})
+    answer = host.invoke(
+        "careful-train", {"roost": {"channels": {"train": channel}}}, headers={"X-Amz-Invocation-Type": "Event"})
+    assert answer.status == status and text in answer.body.decode(), answer
+    assert host.call("GET", "/roost/v1/executions?function=careful-train")["Executions"] == []
+    assert host.versions("careful") == []
