@@ -31,6 +31,8 @@ package enum ArtifactError: Error, Equatable, Sendable {
     case notFound(Digest)
     /// The stored bytes are no longer those that were stored.
     case damaged(Digest)
+    /// A file of a tree, by its path there, is gone or no longer what was stored. It can be stored again.
+    case damagedFile(path: String, Digest)
     case badManifest(line: Int, reason: String)
     /// Files of a manifest that are not in the store: how many, and the first ten.
     case missingFiles(count: Int, first: [Digest])
@@ -55,6 +57,8 @@ extension ArtifactError: CustomStringConvertible {
         case .fileTooLarge(let limit): "the file is larger than \(limit) bytes"
         case .notFound(let digest): "there is no artifact \(digest)"
         case .damaged(let digest): "the stored bytes of artifact \(digest) are damaged; upload it again"
+        case .damagedFile(let path, let digest):
+            "the file '\(path)' is no longer what was stored as \(digest); upload it again"
         case .badManifest(let line, let reason): "line \(line) of the manifest \(reason)"
         case .missingFiles(let count, let first):
             "\(count) files of the manifest are not stored: " + first.map(\.description).joined(separator: ", ")

@@ -16,6 +16,72 @@ extension ArtifactStore {
         }
     }
 
+    /// `tree`, with all of its files looked at: the bytes of those that this process has not checked yet, or that look
+    /// changed since, are hashed.
+    ///
+    /// Throws `damagedFile` when one is not what the manifest says. The tree is then given up, though workers that have it
+    /// keep it, and can be made again when the file was stored again.
+    package func checkedTree(_ digest: Digest) throws(ArtifactError) -> String {
+        let path = "\(directory)/trees/\(digest.hex)"
+        return try building.withLock(digest) { () throws(ArtifactError) in
+            let manifest = try self.manifest(digest)
+            if !isDirectory(path) { try buildChecked(manifest, at: path) }
+            let tree = try openDirectory(path)
+            for file in manifest.files where try !isIntact(file, in: tree.raw) {
+                // Removed with what a killed host left unfinished.
+                try check(rename(path, "\(directory)/trees/\(Self.newTreePrefix)\(temporaryName())"), "rename", path)
+                try syncDirectory(directory + "/trees")
+                throw .damagedFile(path: file.path.displayText, file.digest)
+            }
+            return path
+        }
+    }
+
+    private func buildChecked(_ manifest: Manifest, at path: String) throws(ArtifactError) {
+        for file in manifest.files {
+            let size = size(of: file.digest)
+            if size == file.sizeBytes { continue }
+            if size != nil { _ = setAside(file.digest) }
+            throw .damagedFile(path: file.path.displayText, file.digest)
+        }
+        do throws(ArtifactError) {
+            try build(manifest, at: path)
+        } catch {
+            guard case .damaged(let damaged) = error,
+                let file = manifest.files.first(where: { $0.digest == damaged })
+            else { throw error }
+            throw .damagedFile(path: file.path.displayText, damaged)
+        }
+    }
+
+    private func isIntact(_ file: Manifest.File, in tree: Int32) throws(ArtifactError) -> Bool {
+        let suffix = file.isExecutable ? ".x" : ""
+        let raw = (file.path + [0]).withCString { openat(tree, $0, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) }
+        guard raw >= 0 || errno != ENOENT else { return false }
+        let opened = try Descriptor(raw, file.path.displayText)
+        let stamp = try opened.stamp(file.path.displayText)
+        if isVerified(file.digest, suffix, stamp) { return true }
+        var hasher = SHA256Hasher()
+        try readAll(opened.raw, file.path.displayText) { (piece) throws(ArtifactError) in hasher.update(piece) }
+        guard hasher.digest() == file.digest else {
+            // The stored file too, unless it was stored again since.
+            if FileStamp(of: self.path(of: file.digest) + suffix)?.inode == stamp.inode {
+                _ = setAside(file.digest, suffix: suffix)
+            }
+            return false
+        }
+        setVerified(file.digest, suffix, stamp)
+        return true
+    }
+
+    private func isVerified(_ digest: Digest, _ suffix: String, _ stamp: FileStamp) -> Bool {
+        verified.withLock { $0[digest.hex + suffix] == stamp }
+    }
+
+    private func setVerified(_ digest: Digest, _ suffix: String, _ stamp: FileStamp) {
+        verified.withLock { $0[digest.hex + suffix] = stamp }
+    }
+
     private func isDirectory(_ path: String) -> Bool {
         var status = stat()
         return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
@@ -73,29 +139,28 @@ extension ArtifactStore {
         try check(fsync(tree.raw), "fsync", root)
     }
 
-    /// The stored file with the mode of `file`, its bytes checked once in this process.
+    /// The stored file with the mode of `file`, its bytes checked in this process since it was last changed.
     private func verifiedPath(of file: Manifest.File) throws(ArtifactError) -> String {
         let suffix = file.isExecutable ? ".x" : ""
-        let key = file.digest.hex + suffix
         let path = path(of: file.digest) + suffix
-        if verified.withLock({ $0.contains(key) }) { return path }
-        try copying.withLock(file.digest) { () throws(ArtifactError) in
-            if file.isExecutable, access(path, F_OK) != 0 {
-                try makeExecutable(file.digest)
-            } else {
-                try verify(file.digest, suffix: suffix)
-            }
+        if let stamp = FileStamp(of: path), isVerified(file.digest, suffix, stamp) { return path }
+        let stamp = try copying.withLock(file.digest) { () throws(ArtifactError) in
+            if file.isExecutable, access(path, F_OK) != 0 { try makeExecutable(file.digest) }
+            return try verify(file.digest, suffix: suffix)
         }
-        verified.withLock { _ = $0.insert(key) }
+        setVerified(file.digest, suffix, stamp)
         return path
     }
 
-    private func verify(_ digest: Digest, suffix: String) throws(ArtifactError) {
+    /// - Returns: how the file looked before its bytes were read.
+    private func verify(_ digest: Digest, suffix: String) throws(ArtifactError) -> FileStamp {
         let path = path(of: digest) + suffix
         let source = try Descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), path)
+        let stamp = try source.stamp(path)
         var hasher = SHA256Hasher()
         try readAll(source.raw, path) { (piece) throws(ArtifactError) in hasher.update(piece) }
         guard hasher.digest() == digest else { throw setAside(digest, suffix: suffix) }
+        return stamp
     }
 
     /// Copies a stored file to a second inode with the executable mode, checking its bytes on the way.

@@ -14,7 +14,8 @@ internal import Synchronization
 /// 1. A file gets its name in `files` by a hard link from `tmp`, after its bytes are on disk and hashed; the link never
 ///    replaces one that is there. So a name in `files` means a complete file, and its inode never changes.
 /// 2. A manifest is stored after its files, a tree is renamed to its name after it is complete.
-/// 3. The hash is checked again when a file is first linked into a tree, once per file and process.
+/// 3. The hash is checked again when a file is linked into a tree, and by `checkedTree`, once per file and process unless
+///    the file looks changed since.
 /// 4. Trees share the inodes of `files`, so all versions and workers share the pages of what they have in common.
 /// 5. One process uses the directory at a time (`DataDirectoryLock`); any number of its threads.
 package final class ArtifactStore: Sendable {
@@ -33,8 +34,8 @@ package final class ArtifactStore: Sendable {
     package let directory: String
     package let limits: Limits
     private let nextTemporary = Atomic(0)
-    /// Names of files whose bytes this process has checked, `.x` included.
-    let verified = Mutex<Set<String>>([])
+    /// Files whose bytes this process has checked, by their names, `.x` included, and how they looked then.
+    let verified = Mutex<[String: FileStamp]>([:])
     let building = KeyedLock<Digest>()
     let copying = KeyedLock<Digest>()
 

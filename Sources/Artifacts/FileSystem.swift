@@ -15,6 +15,36 @@ struct Descriptor: ~Copyable {
     deinit { close(raw) }
 }
 
+/// Tells whether a file may be another than it was: replaced, or written to.
+struct FileStamp: Equatable, Sendable {
+    let inode: UInt64
+    let sizeBytes: Int
+    let modifiedSeconds: Int
+    let modifiedNanoseconds: Int
+
+    init(_ status: stat) {
+        inode = UInt64(status.st_ino)
+        sizeBytes = Int(status.st_size)
+        modifiedSeconds = Int(status.st_mtim.tv_sec)
+        modifiedNanoseconds = Int(status.st_mtim.tv_nsec)
+    }
+
+    /// `nil` when there is no such file.
+    init?(of path: String) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return nil }
+        self.init(status)
+    }
+}
+
+extension Descriptor {
+    func stamp(_ path: @autoclosure () -> String) throws(ArtifactError) -> FileStamp {
+        var status = stat()
+        try check(fstat(raw, &status), "stat", path())
+        return FileStamp(status)
+    }
+}
+
 extension ArtifactError {
     /// The error of the system call that just failed.
     static func system(_ operation: String, _ path: String) -> ArtifactError {

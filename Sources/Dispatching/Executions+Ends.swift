@@ -180,7 +180,8 @@ extension Executions {
     private func attemptFailed(_ execution: Live, _ stored: Execution, _ body: [UInt8]) async {
         let failure = Execution.Failure(functionError: body)
         let event = attemptEnded(execution, failure)
-        let retriesMax = policy(of: execution.head).retriesMax
+        let isFinal = failure.type == WorkerStart.Training.digestMismatch
+        let retriesMax = isFinal ? 0 : policy(of: execution.head).retriesMax
         let failures = await failureCount(stored.id)
         let status: Execution.Status = failure.type == FunctionErrorBody.timedOut ? .timedOut : .failed
         guard let failures, failures < retriesMax else {

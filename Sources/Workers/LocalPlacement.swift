@@ -108,15 +108,37 @@ package final class LocalPlacement: Placement {
         let owner: UInt32? = isHostRoot ? Self.nobody : nil
         return try await loop.offload {
             var directories = WorkerDirectories(package: try artifacts.tree(start.version.package))
-            directories.model = try start.model.map { try artifacts.tree($0) }
-            if let training = start.training, let scratch {
-                for channel in training.channels {
-                    directories.channels.append((channel.name, try artifacts.tree(channel.artifact)))
-                }
-                directories.checkpoint = try ScratchDirectory.make(scratch + "/checkpoint", isKept: true, owner: owner)
-                directories.output = try ScratchDirectory.make(scratch + "/output", isKept: false, owner: owner)
+            guard let training = start.training, let scratch else {
+                directories.model = try start.model.map { try artifacts.tree($0) }
+                return directories
             }
+            directories.model = try start.model.map { try DigestMismatch.check("the base model", $0, in: artifacts) }
+            for channel in training.channels {
+                let place = try DigestMismatch.check("channel '\(channel.name)'", channel.artifact, in: artifacts)
+                directories.channels.append((channel.name, place))
+            }
+            directories.checkpoint = try ScratchDirectory.make(scratch + "/checkpoint", isKept: true, owner: owner)
+            directories.output = try ScratchDirectory.make(scratch + "/output", isKept: false, owner: owner)
             return directories
+        }
+    }
+}
+
+/// What a training would read is not what its digest says.
+struct DigestMismatch: Error, CustomStringConvertible {
+    let description: String
+
+    /// The tree of an artifact with all bytes checked. Blocking.
+    ///
+    /// - Parameter part: what of the training it is, for the message.
+    static func check(_ part: String, _ artifact: Digest, in artifacts: ArtifactStore) throws -> String {
+        do throws(ArtifactError) {
+            return try artifacts.checkedTree(artifact)
+        } catch {
+            switch error {
+            case .damagedFile, .damaged, .notFound: throw DigestMismatch(description: "\(part): \(error)")
+            default: throw error
+            }
         }
     }
 }

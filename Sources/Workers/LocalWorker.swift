@@ -95,16 +95,21 @@ final class LocalWorker: Worker {
     func begin() {
         let limit = start.version.configuration.settings.initTimeoutSeconds
         initTimer = LoopTimer(loop: loop) { [unowned self] in initTimedOut(limit) }
-        initTimer?.start(after: .seconds(limit))
-        loop.spawn { await self.prepare() }
+        loop.spawn { await self.prepare(initSeconds: limit) }
     }
 
-    private func prepare() async {
+    /// Hashing a training's files may take minutes, which are no part of its init.
+    private func prepare(initSeconds: Int) async {
         do {
             let directories = try await placement.directories(for: start)
             guard state == .preparing else { return }
+            initTimer?.start(after: .seconds(initSeconds))
             try spawn(directories)
             state = .running
+        } catch let mismatch as DigestMismatch {
+            guard state == .preparing else { return }
+            initFailed(WorkerStart.Training.digestMismatch, mismatch.description)
+            ended(.notStarted(mismatch.description))
         } catch {
             guard state == .preparing else { return }
             ended(.notStarted("\(error)"))

@@ -37,6 +37,10 @@ package struct OutputError: Error, Equatable, Sendable {
 package struct WorkerStart: Sendable {
     /// The part of a start that only training executions have.
     package struct Training: Sendable {
+        /// The type of the error that a training fails with when its files are not what their digests say. Another attempt
+        /// would not help.
+        package static let digestMismatch = "Roost.DigestMismatch"
+
         package var execution: Execution.ID
         package var attempt: Int
         package var channels: [Execution.Channel]

@@ -179,6 +179,41 @@ import Testing
         #expect(try contents(try store.tree(manifest) + "/m") == bytes("model"))
     }
 
+    @Test("a file of a tree that was damaged later is found by its path, and the tree can be made again")
+    func laterDamage() throws {
+        let store = try ArtifactStore(directory: root)
+        let files = try ["a/plain", "run"].map { path in
+            Manifest.File(
+                path: bytes(path), isExecutable: path == "run", sizeBytes: 4, digest: try store.put(bytes("same")))
+        }
+        let manifest = try store.storeManifest(try Manifest(files: files).text).digest
+        let tree = try store.checkedTree(manifest)
+        #expect(try store.checkedTree(manifest) == tree)
+        for (path, stored) in [("a/plain", files[0].digest.hex), ("run", files[0].digest.hex + ".x")] {
+            try python(
+                "import os, sys\nos.chmod(sys.argv[1], 0o644)\nopen(sys.argv[1], 'w').write('sAme')",
+                ["\(tree)/\(path)"])
+            #expect(throws: ArtifactError.damagedFile(path: path, files[0].digest)) { try store.checkedTree(manifest) }
+            #expect(try entries(root + "/damaged").contains(stored))
+            _ = try store.put(bytes("same"))
+            #expect(try contents(try store.checkedTree(manifest) + "/" + path) == bytes("same"))
+        }
+    }
+
+    @Test("a stored file that was cut short is found before a tree is made of it, and can be stored again")
+    func cutShort() throws {
+        let store = try ArtifactStore(directory: root)
+        let digest = try store.put(bytes("model"))
+        let file = Manifest.File(path: bytes("m"), isExecutable: false, sizeBytes: 5, digest: digest)
+        let manifest = try store.storeManifest(try Manifest(files: [file]).text).digest
+        try python(
+            "import os, sys\nos.chmod(sys.argv[1], 0o644)\nos.truncate(sys.argv[1], 2)", [store.path(of: digest)])
+        #expect(throws: ArtifactError.damagedFile(path: "m", digest)) { try store.checkedTree(manifest) }
+        #expect(!store.contains(digest))
+        _ = try store.put(bytes("model"))
+        #expect(try contents(try store.checkedTree(manifest) + "/m") == bytes("model"))
+    }
+
     @Test("a folder is stored by content, path and executable bit")
     func folder() throws {
         let store = try ArtifactStore(directory: root)

@@ -1,5 +1,6 @@
 """Datasets: named, numbered, immutable data, and trainings that use it."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -32,9 +33,9 @@ def put(host, name, files):
     return host.call("POST", f"{DATASETS}/{name}/versions", {"Manifest": host.upload(files)})
 
 
-def train(host, name, channels, **event):
+def train(host, function, channels, **event):
     """The training once it has ended."""
-    identifier = host.start_execution(f"{name}-train", {"steps": 1, **event, "roost": {"channels": channels}})
+    identifier = host.start_execution(f"{function}-train", {"steps": 1, **event, "roost": {"channels": channels}})
     return host.finished(identifier)
 
 
@@ -231,3 +232,82 @@ def test_a_dataset_that_is_not_there_is_refused_before_anything_runs(host, chann
     assert answer.status == status and text in answer.body.decode(), answer
     assert host.call("GET", "/roost/v1/executions?function=careful-train")["Executions"] == []
     assert host.versions("careful") == []
+
+
+# MARK: - data that is no longer what it was
+
+def stored_file(host, content):
+    """Where the host keeps these bytes."""
+    digest = hashlib.sha256(content).hexdigest()
+    return host.data_dir / "artifacts" / "files" / digest[:2] / digest
+
+
+def overwrite(path, content):
+    path.chmod(0o644)
+    with open(path, "r+b") as file:
+        file.write(content)
+
+
+def check_mismatch(host, name, execution, *words):
+    assert execution["Status"] == "FAILED", execution
+    assert execution["Error"]["ErrorType"] == "Roost.DigestMismatch", execution
+    assert all(word in execution["Error"]["ErrorMessage"] for word in words), execution
+    assert "PublishedVersion" not in execution and host.kinds(execution["Id"]).count("attemptEnded") == 1
+
+
+@pytest.mark.parametrize("is_loaded", [False, True], ids=["before it is first used", "after it was used"])
+def test_data_that_was_changed_on_disk_fails_the_training(host, tmp_path, is_loaded):
+    name = f"spoiled-{int(is_loaded)}"
+    create_model(host, name)
+    # Retries would not help, so there are none, even where they are configured.
+    host.call("PUT", f"/2019-09-25/functions/{name}-train/event-invoke-config", {"MaximumRetryAttempts": 2})
+    good = f"the content of {name}".encode()
+    put(host, name, {"part/a.tsv": good, "b.tsv": b"another"})
+    if is_loaded:
+        assert train(host, name, {"train": f"dataset:{name}"})["Status"] == "SUCCEEDED"
+    published = len(host.versions(name))
+    overwrite(stored_file(host, good), b"THE")
+    check_mismatch(host, name, train(host, name, {"train": f"dataset:{name}"}), "channel 'train'", "part/a.tsv")
+    assert len(host.versions(name)) == published
+    # Sent again, it is whole again, under the same version.
+    assert put(host, name, {"part/a.tsv": good, "b.tsv": b"another"})["Version"] == 1
+    assert train(host, name, {"train": f"dataset:{name}"})["Status"] == "SUCCEEDED"
+    assert sorted(data_of(host, name, published + 1)["train"]) == sorted((good + b"another").decode())
+
+
+def test_damage_is_found_after_the_host_was_started_again(tmp_path):
+    with RoostHost(tmp_path / "data", CONFIG) as host:
+        create_model(host, "restarted")
+        put(host, "d", {"a": b"some data"})
+        assert train(host, "restarted", {"train": "dataset:d"})["Status"] == "SUCCEEDED"
+        path = stored_file(host, b"some data")
+        times = path.stat()
+        overwrite(path, b"SOME")
+        # As a disk does it: nothing tells of the change.
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        host.restart()
+        check_mismatch(host, "restarted", train(host, "restarted", {"train": "dataset:d"}), "channel 'train'", "'a'")
+
+
+def test_a_base_model_that_was_changed_fails_the_training(host):
+    create_model(host, "based")
+    assert train(host, "based", {}, name="first")["Status"] == "SUCCEEDED"
+    [version] = host.versions("based")
+    files = host.data_dir / "artifacts" / "files"
+    manifest = version["Model"].removeprefix("sha256:")
+    model = (files / manifest[:2] / manifest).read_text().split()[2]
+    overwrite(files / model[:2] / model, b"?")
+    check_mismatch(host, "based", train(host, "based", {}), "base model", "model.json")
+    assert len(host.versions("based")) == 1
+
+
+def test_data_that_is_gone_when_the_training_starts_fails_it(host):
+    create_model(host, "gone")
+    put(host, "gone", {"a": b"going"})
+    first = host.start_execution("gone-train", {"steps": 100, "pause": 0.02})
+    host.running(first)
+    second = host.start_execution("gone-train", {"steps": 1, "roost": {"channels": {"train": "dataset:gone"}}})
+    stored_file(host, b"going").unlink()
+    host.call("POST", f"/roost/v1/executions/{first}/stop")
+    check_mismatch(host, "gone", host.finished(second), "channel 'train'", "'a'")
+    assert host.versions("gone") == []
