@@ -80,7 +80,6 @@ package final class RoostHost {
             local.pythonInterpreter = settings.pythonInterpreter
             placement = LocalPlacement(settings: local, artifacts: artifacts, loop: loop)
             logs = FunctionLogs(directory: data + "/logs", loop: loop)
-            history = InvocationHistory(directory: data + "/history", loop: loop)
             access = try AccessControl(
                 keyFile: "\(data)/\(KeyFile.name)", isLoopback: settings.isLoopback, loop: loop
             ) { [logger] in logger.error("\($0)") }
@@ -89,6 +88,8 @@ package final class RoostHost {
                     description: "refusing to listen on \(settings.host): without access keys anybody who reaches it "
                         + "could run code here. Make a key with `roost keys create`, or listen on a loopback address.")
             }
+            // Has a timer, which has to be closed: nothing fails from here on.
+            history = InvocationHistory(directory: data + "/history", loop: loop)
         } catch let failure as Failure {
             throw failure
         } catch {
