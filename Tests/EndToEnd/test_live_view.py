@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
@@ -15,7 +16,7 @@ import pytest
 
 from roost_host import BINARY, RoostHost
 
-COLUMNS, ROWS = 90, 30
+COLUMNS, ROWS = 120, 30
 
 TRAINER = """
 import os, time
@@ -67,8 +68,9 @@ class Screen:
                 raise AssertionError(f"an escape sequence that nobody expected: {part!r}")
 
 
-def on_terminal(host, *arguments, **environment):
-    """Runs a client verb whose error stream is a terminal: (exit status, standard output, the screen)."""
+def on_terminal(host, *arguments, interrupted=False, **environment):
+    """Runs a client verb whose error stream is a terminal, and presses Ctrl-C when there is a curve if told so: (exit
+    status, standard output, the screen)."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     process = subprocess.Popen(
@@ -81,6 +83,8 @@ def on_terminal(host, *arguments, **environment):
         try:
             while data := os.read(ours, 65536):
                 received.append(data)
+                if interrupted and b"|" in data:
+                    process.send_signal(signal.SIGINT)
         except OSError:  # how a terminal's end is told
             pass
 
@@ -142,6 +146,13 @@ def test_another_metric_is_drawn_on_demand_and_without_colours(host):
     status, _, screen = on_terminal(host, "train", "drawn", "--plot", "accuracy", NO_COLOR="1")
     assert status == 0 and not screen.has_colors
     assert {name for name, _, _ in curves(screen)} == {"accuracy"}
+
+
+def test_ctrl_c_leaves_a_clean_screen(host):
+    status, _, screen = on_terminal(host, "train", "drawn", interrupted=True)
+    assert status == 0 and curves(screen)
+    shown = [line for line in screen.lines if line]
+    assert [line.split()[0] for line in shown] == ["training", "detached;"]
 
 
 def test_an_execution_that_is_followed_is_drawn_too(host):

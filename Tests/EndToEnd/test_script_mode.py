@@ -4,10 +4,12 @@ metrics from what they print, checkpoints, and a model that is byte for byte wha
 import json
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from roost_host import RoostHost, until
+from roost_host import RoostHost, start_time, until
 
 # Nothing in it knows where it runs.
 SCRIPT = '''
@@ -117,6 +119,12 @@ while step < args.steps:
 with open(os.path.join(args.model_dir, "model.json"), "w") as file:
     file.write(f'{{"weights": [{step}, {resumed}]}}')
 '''
+
+NAMER = """
+import os, time
+print("I am", os.getpid(), os.getppid(), flush=True)
+time.sleep(600)
+"""
 
 METRICS = [
     {"name": "train:loss", "regex": r"train_loss=([0-9\.]+);"},
@@ -274,3 +282,18 @@ def test_a_script_that_is_stopped_leaves_no_process(host, deploy):
     roost(host, "executions", "stop", identifier)
     until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 20)
     assert host.execution(identifier)["Status"] == "STOPPED"
+
+
+def test_without_a_sandbox_a_script_ends_with_its_worker():
+    with tempfile.TemporaryDirectory(prefix="roost-") as directory:
+        os.chmod(directory, 0o755)  # workers are another user
+        with RoostHost(Path(directory) / "data", {"sandbox": "none"}) as host:
+            host.create("plain", "def handler(event, context): pass\n")
+            host.create("plain-train", files={"train.py": NAMER}, handler="train.py", timeout=60,
+                        environment={"ROOST_TRAINS": "plain"})
+            identifier = host.start_execution("plain-train", {})
+            line = until(lambda: next((line[4] for line in host.log("plain-train") if line[4].startswith("I am")), None))
+            script, worker = map(int, line.split()[2:])
+            os.kill(worker, 9)
+            until(lambda: start_time(script) is None, 10, "the end of the script")
+            assert host.finished(identifier)["Status"] == "FAILED"

@@ -130,6 +130,21 @@ def test_what_it_prints_becomes_metrics(train):
     assert out.endswith("at the end acc=0.9") and "1/4" in err
 
 
+def test_a_flood_of_metrics_is_thinned_out_and_its_end_is_kept(train):
+    it = train("""
+        for step in range(1, 4001):
+            print(f"loss={step}")
+        print("acc=1")
+    """, {}, metrics={"loss": r"loss=(\d+)", "acc": r"acc=(\d+)"})
+    begin = time.monotonic()
+    kind, answer, reports, *_ = ended(it)
+    assert (kind, answer) == ("response", {"metrics": {"loss": 4000.0, "acc": 1.0}})
+    assert len(reports) <= 32 * ((time.monotonic() - begin) / 0.25 + 2) + 1 < 4000
+    losses = [report["metrics"]["loss"] for report in reports if "loss" in report["metrics"]]
+    assert losses == sorted(losses) and losses[0] == 1 and losses[-1] == 4000
+    assert reports[-1]["metrics"]["acc"] == 1
+
+
 def test_a_script_that_fails_is_an_error_with_the_end_of_what_it_complained(train):
     it = train("import sys\nprint('so far so good')\nraise ValueError('bad data')\n", {})
     kind, answer, _, out, err = ended(it)

@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from roost_runtime import Failure, leave
 
@@ -28,6 +29,8 @@ LINE_BYTES = 16384  # of a line in which metrics are looked for; what is behind 
 TAIL_LINES = 20
 TAIL_CHARACTERS = 500  # of each of those
 REASON_CHARACTERS = 1024
+WINDOW_SECONDS = 0.25
+REPORTS_MAX = 32  # in such a window, so that the host need not drop any; what more is found goes with the next
 LEFT_OVER_BYTES = 1 << 20  # read of what a script's helpers still write when it has ended
 FRACTION = "roost:fraction"
 OUTPUT_DATA = "output-data"
@@ -80,6 +83,8 @@ class Script:
         self.child = None
         self.is_terminated = False
         self.metrics = {}  # the newest of each
+        self.found, self.fraction = {}, None  # and not reported yet
+        self.window, self.reports_count = 0, 0
 
     def terminate(self, *_):
         if self.child is None or self.child.returncode is not None:
@@ -188,6 +193,7 @@ class Script:
         for descriptor in (out, err):
             drain(descriptor, lines[descriptor])
             lines[descriptor].end()
+        self.report(context)
         self.child.stdout.close()
         self.child.stderr.close()
         return list(tail)
@@ -199,20 +205,32 @@ class Script:
             pass  # nobody is left
 
     def find_metrics(self, line, context):
-        """A report of all that the line says."""
-        found, fraction = {}, None
+        """A report of all that the line says, and of what was found before and could not be reported."""
+        is_new = False
         for name, expression in self.definitions:
             if match := expression.search(line):
                 value = number(match)
                 if value is None:
                     continue
                 if name != FRACTION:
-                    found[name] = value
+                    self.found[name] = self.metrics[name] = value
+                    is_new = True
                 elif 0 <= (part := value / (number(match, 2) or 1)) <= 1:
-                    fraction = part
-        if found or fraction is not None:
-            self.metrics.update(found)
-            context.progress(fraction, metrics=found or None)
+                    self.fraction = part
+                    is_new = True
+        if not is_new:
+            return
+        window = time.monotonic() // WINDOW_SECONDS
+        if window != self.window:
+            self.window, self.reports_count = window, 0
+        if self.reports_count < REPORTS_MAX:
+            self.reports_count += 1
+            self.report(context)
+
+    def report(self, context):
+        if self.found or self.fraction is not None:
+            context.progress(self.fraction, metrics=self.found or None)
+        self.found, self.fraction = {}, None
 
     def failure(self, status, tail, reason_file):
         if status > 0:
