@@ -20,9 +20,9 @@ internal import Synchronization
 /// 5. One process uses the directory at a time (`DataDirectoryLock`); any number of its threads.
 package final class ArtifactStore: Sendable {
     package struct Limits: Equatable, Sendable {
-        /// Of one file. Default 16 GiB.
-        package var fileBytesMax = 16 << 30
-        /// Of a folder or manifest. Default 20,000 files and 16 GiB.
+        /// Of one file. Default 100 GB.
+        package var fileBytesMax = 100_000_000_000
+        /// Of a folder or manifest. Default 20,000 files and 100 GB.
         package var folder = Manifest.Limits()
         /// Entries of a zip, directories included. Default 20,000.
         package var packageFilesMax = 20_000

@@ -34,8 +34,8 @@ package struct Manifest: Equatable, Sendable {
     package struct Limits: Equatable, Sendable {
         /// Default 20,000.
         package var filesMax = 20_000
-        /// All files together. Default 16 GiB.
-        package var bytesMax = 16 << 30
+        /// All files together. Default 100 GB.
+        package var bytesMax = 100_000_000_000
         package init() {}
     }
 

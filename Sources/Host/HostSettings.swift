@@ -23,6 +23,8 @@ package struct HostSettings: Sendable {
     package var pythonInterpreter = "/usr/bin/python3"
     package var limits = HostLimits()
     package var executions = Executions.Settings()
+    /// Of all files that a training leaves.
+    package var trainingOutputBytesMax = 100_000_000_000
     /// At SIGTERM, what runs has this long to finish.
     package var shutdownMax = Interval.seconds(30)
     package var connectionsMax = 10_000
@@ -105,6 +107,7 @@ package struct HostSettings: Sendable {
         try set("queueCapacity", 1...1_000_000) { limits.queueCapacity = $0 }
         try set("queueWaitSeconds", 0.001...3600) { limits.queueWaitMax = .seconds($0 as Double) }
         try set("trainingConcurrency", 1...1000) { limits.trainingConcurrency = $0 }
+        try set("trainingOutputMegabytes", 1...100_000) { trainingOutputBytesMax = $0 * 1_000_000 }
         try set("keepAlivePrice", 0.001...1_000_000) { limits.keepAlivePrice = $0 }
         try set("shutdownSeconds", 0...3600) { shutdownMax = .seconds($0 as Double) }
         try set("stopGraceSeconds", 0...3600) { executions.stopGrace = .seconds($0 as Double) }

@@ -78,6 +78,7 @@ package final class RoostHost {
                 sandbox: sandbox, launcher: installation.launcher,
                 runtimes: try installation.copyRuntimes(to: data + "/runtime"), scratch: data + "/executions")
             local.pythonInterpreter = settings.pythonInterpreter
+            local.outputBytesMax = settings.trainingOutputBytesMax
             placement = LocalPlacement(settings: local, artifacts: artifacts, loop: loop)
             logs = FunctionLogs(directory: data + "/logs", loop: loop)
             access = try AccessControl(

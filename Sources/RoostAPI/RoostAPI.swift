@@ -12,8 +12,8 @@ package import Workers
 /// Bodies, answers and errors have the form of the Lambda API, so that one client library serves both.
 package final class RoostAPI {
     package struct Limits: Sendable {
-        /// Of one uploaded file. Default 16 GiB, as in the artifact store.
-        package var artifactBytesMax = 16 << 30
+        /// Of one uploaded file. Default 100 GB, as in the artifact store.
+        package var artifactBytesMax = 100_000_000_000
         /// Of a manifest's text. Default 16 MiB.
         package var manifestBytesMax = 16 << 20
         /// Of any other body. Default 1 MiB, which is 10,000 digests.

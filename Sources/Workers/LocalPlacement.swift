@@ -21,6 +21,8 @@ package final class LocalPlacement: Placement {
         package var scratch: String
         /// Of the worker's `/tmp` and `/dev/shm` each. Default 512 MiB.
         package var temporaryBytesMax = 512 << 20
+        /// Of all files that a training leaves. Default 100 GB.
+        package var outputBytesMax = 100_000_000_000
         /// Where memory pressure is read; the worst of them counts. Default none.
         package var pressureFiles: [String] = []
         /// The URL under which workers with `network` reach this host.
@@ -71,10 +73,15 @@ package final class LocalPlacement: Placement {
 
     package func collectOutput(of execution: Execution.ID) async throws(OutputError) -> Digest {
         let artifacts = artifacts
+        let limit = settings.outputBytesMax
         let path = scratchPath(execution) + "/output"
         let folder: ArtifactStore.StoredFolder
         do {
-            folder = try await loop.offload { try artifacts.storeFolder(at: path) }
+            folder = try await loop.offload { try artifacts.storeFolder(at: path, bytesMax: limit) }
+        } catch ArtifactError.tooManyBytes(let limit) {
+            throw OutputError(
+                description: "the training left more than \(limit / 1_000_000) MB in ROOST_OUTPUT_DIR "
+                    + "(trainingOutputMegabytes)")
         } catch {
             throw OutputError(description: "the training's output cannot be stored: \(error)")
         }
