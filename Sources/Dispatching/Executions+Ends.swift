@@ -22,7 +22,7 @@ extension Executions {
         switch outcome.result {
         case .success(let body, _):
             if let trained = trainedFunction(of: stored) {
-                await publish(execution, stored, trained, answer: body)
+                await publish(execution, stored, trained, result(of: execution, body, outcome))
             } else {
                 await succeed(execution, body)
             }
@@ -94,8 +94,22 @@ extension Executions {
         return ExecutionEvent(kind: .attemptEnded, at: EventLoop.wallClock, detail: JSONValue.object(detail).text())
     }
 
-    private func publish(_ execution: Live, _ stored: Execution, _ trained: FunctionName, answer: [UInt8]) async {
+    private func publish(
+        _ execution: Live, _ stored: Execution, _ trained: FunctionName, _ result: TrainingResult
+    ) async {
         let id = stored.id
+        let promotion: Promotion?
+        do throws(TrainingDirectives.Invalid) {
+            promotion = try TrainingDirectives(event: stored.input).promote
+        } catch {
+            // Accepted by another version of the host.
+            return await fail(
+                execution, .failed, .init(type: "Roost.NotRunnable", message: error.description),
+                Conclusion(condition: .retriesExhausted))
+        }
+        if let failure = missingMetric(promotion, result) {
+            return await fail(execution, .failed, failure, Conclusion(condition: .retriesExhausted))
+        }
         let model: Digest
         do {
             model = try await placement.collectOutput(of: id)
@@ -110,22 +124,28 @@ extension Executions {
         execution.isEnding = true
         let progress = takeProgress(execution)
         let attemptEnded = attemptEnded(execution)
-        let delivery = await delivery(of: execution.head, Conclusion(condition: .success, response: answer))
+        let delivery = await delivery(of: execution.head, Conclusion(condition: .success, response: result.answer))
         let now = EventLoop.wallClock
         var head = execution.head
         head.status = .succeeded
         head.pausedAt = nil
         head.endedAt = now
+        let lineage = await lineage(of: stored, head, model: model, result)
+        var promoted: PromotionOutcome?
         do throws(ManagementError) {
             _ = try await management.publishTrained(
-                trained, base: stored.baseVersion ?? .latest, model: model, promote: stored.promote,
-                by: Caller(name: "execution \(id)", requestID: id.text),
-                lineage: lineage(of: stored, head, model: model, answer: answer)
+                trained, base: stored.baseVersion ?? .latest, model: model,
+                by: Caller(name: "execution \(id)", requestID: id.text), lineage: lineage,
+                promote: { entry in
+                    promoted = promotion.map { decide($0, result, in: entry) }
+                    return promoted?.isMoved == true ? promotion?.alias : nil
+                }
             ) { number in
                 FaultPoint.committing.pass()
                 head.publishedVersion = number
+                head.promotion = promoted.map { JSONValue.object($0.detail).text() }
                 var update = head.update
-                update.result = answer
+                update.result = result.answer
                 let published = JSONValue.object(["version": .integer(Int64(number))]).text()
                 return progress + delivery.changes + [
                     .updateExecution(update),
@@ -134,8 +154,8 @@ extension Executions {
                         [
                             attemptEnded,
                             .init(kind: .published, at: now, detail: published),
-                            .init(kind: .ended, at: now, detail: head.endDetail),
-                        ]),
+                        ] + (head.promotion.map { [.init(kind: .promotion, at: now, detail: $0)] } ?? [])
+                            + [.init(kind: .ended, at: now, detail: head.endDetail)]),
                 ]
             }
         } catch {
@@ -150,29 +170,6 @@ extension Executions {
         execution.head = head
         forget(execution)
         if let next = delivery.execution { takeUp(next) }
-    }
-
-    /// Where a trained version comes from. docs/ARCHITECTURE.md lists the keys.
-    private func lineage(of stored: Execution, _ head: ExecutionHead, model: Digest, answer: [UInt8]) -> String {
-        var lineage: JSONObject = [
-            "execution": .string(stored.id.text),
-            "attempt": .integer(Int64(head.attempt)),
-            "base": .string((stored.baseVersion ?? .latest).description),
-            "model": .string(model.description),
-        ]
-        if let code = management.catalog.entry(stored.function)?.version(stored.version) {
-            lineage["trainingPackage"] = .string(code.package.description)
-            lineage["trainingVersion"] = .string(stored.version.description)
-        }
-        var channels = JSONObject()
-        for channel in stored.channels { channels[channel.name] = .string(channel.artifact.description) }
-        lineage["channels"] = .object(channels)
-        if var event = (try? JSONValue.parse(stored.input))?.objectValue {
-            event[TrainingDirectives.key] = nil
-            lineage["hyperparameters"] = .object(event)
-        }
-        if let metrics = (try? JSONValue.parse(answer))?["metrics"] { lineage["metrics"] = metrics }
-        return JSONValue.object(lineage).text()
     }
 
     // MARK: - Failure
@@ -276,7 +273,7 @@ extension ExecutionHead {
             chainDepth: chainDepth, status: status, attempt: attempt, startedAt: startedAt, endedAt: endedAt,
             result: nil, failure: failure,
             notBefore: notBefore, pausedAt: pausedAt, pausedMilliseconds: pausedMilliseconds,
-            publishedVersion: publishedVersion, progress: progress)
+            publishedVersion: publishedVersion, promotion: promotion, progress: progress)
     }
 
     /// The detail of the `ended` event.

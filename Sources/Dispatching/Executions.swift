@@ -56,6 +56,8 @@ package final class Executions {
         var isEnding = false
         var progress: [(at: Timestamp, report: [UInt8])] = []
         var droppedReports = 0
+        /// The last value of each metric that this attempt reported.
+        var metrics = JSONObject()
         /// How often in a row it could not be started.
         var refusals = 0
         /// Ascends when what is under way is given up: what comes of an earlier epoch is dropped.
@@ -178,7 +180,7 @@ package final class Executions {
         let execution = Execution(
             id: id, name: name, function: function.id, functionName: function.name, qualifier: request.qualifier,
             version: request.route.version.number, input: request.payload, baseVersion: base,
-            channels: channels, promote: directives?.promote, acceptedAt: now,
+            channels: channels, promote: directives?.promote?.alias, acceptedAt: now,
             retryKey: request.retryKey, chainDepth: chainDepth)
         var changes: [Change] = [
             .addExecution(execution), .addEvents(id, [ExecutionEvent(kind: .accepted, at: now)]),
@@ -454,14 +456,16 @@ package final class Executions {
 
     private func dispatched(_ execution: Live, attempt: Int) {
         let now = EventLoop.wallClock
+        let earlier = takeProgress(execution)
         execution.head.status = .running
         execution.head.attempt = attempt
         execution.head.startedAt = now
         execution.head.notBefore = nil
         execution.refusals = 0
+        execution.metrics = JSONObject()
         let event = ExecutionEvent(
             kind: .attemptStarted, at: now, detail: JSONValue.object(["attempt": .integer(Int64(attempt))]).text())
-        let changes: [Change] = [.updateExecution(execution.head.update), .addEvents(execution.head.id, [event])]
+        let changes = earlier + [.updateExecution(execution.head.update), .addEvents(execution.head.id, [event])]
         // Nobody was promised this: should the host end before it is stored, the attempt is made again.
         loop.spawn { await self.store(changes, execution) }
     }
@@ -563,6 +567,7 @@ package final class Executions {
     /// The changes that store what was reported since the last time.
     func takeProgress(_ execution: Live) -> [Change] {
         guard let last = execution.progress.last else { return [] }
+        execution.noteMetrics()
         let events = execution.progress.map {
             ExecutionEvent(kind: .progress, at: $0.at, detail: String(decoding: $0.report, as: UTF8.self))
         }

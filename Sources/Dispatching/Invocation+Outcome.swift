@@ -39,7 +39,9 @@ extension Invocation {
                 FunctionErrorBody.make("Runtime.Stopped", "RequestId: \(requestID) Error: The worker was stopped"))
         }
         endLog(timing)
-        return InvocationOutcome(result: result, timing: timing, logTail: logTail.newest, traceID: traceID)
+        var outcome = InvocationOutcome(result: result, timing: timing, logTail: logTail.newest, traceID: traceID)
+        outcome.peakMegabytes = peakMegabytes
+        return outcome
     }
 
     /// - Parameter initFailures: of the workers whose exit is being handled.

@@ -54,6 +54,8 @@ package struct InvocationOutcome {
     package var logTail: [UInt8]
     /// As the function saw it.
     package var traceID: String
+    /// What its worker has had at the most, where that was asked of it.
+    package var peakMegabytes: Int?
 
     package init(result: Result, timing: InvocationTiming, logTail: [UInt8], traceID: String) {
         self.result = result

@@ -3,7 +3,8 @@ internal import JSON
 
 /// What the reserved key `roost` of a training's event says. The rest of the event is the hyperparameters.
 ///
-/// `{"base": "live", "channels": {"train": "dataset:reviews"}, "promote": {"alias": "live"}}`, each key optional.
+/// `{"base": "live", "channels": {"train": "dataset:reviews"}, "promote": {"alias": "live", "if": {"metric": "accuracy",
+/// "atLeast": 0.8}}}`, each key optional.
 package struct TrainingDirectives {
     /// A data channel as the client wrote it.
     package struct Channel: Equatable, Sendable {
@@ -25,10 +26,11 @@ package struct TrainingDirectives {
     /// The version of the trained function to start from; `$LATEST` when absent.
     package var base = Qualifier.version(.latest)
     package var channels: [Channel] = []
-    package var promote: AliasName?
+    package var promote: Promotion?
 
     static let key = "roost"
     static let channelsMax = 32
+    static let metricLengthMax = 256
 
     package struct Invalid: Error {
         package let description: String
@@ -57,8 +59,9 @@ package struct TrainingDirectives {
         if let promotion = try reader.optionalObject("promote") {
             let text = try promotion.required("alias", as: String.self)
             guard let alias = AliasName(text) else { throw promotion.notAllowed("alias", "is no alias name") }
+            let gate = try promotion.optionalObject("if").map { reader throws(JSONReadError) in try Self.gate(reader) }
             try promotion.refuseUnknown()
-            promote = alias
+            promote = Promotion(alias: alias, gate: gate)
         }
         let named = try reader.optional("channels", as: [String: String].self) ?? [:]
         guard named.count <= Self.channelsMax else {
@@ -80,6 +83,32 @@ package struct TrainingDirectives {
             }
             channels.append(.init(name: name, source: source))
         }
+    }
+
+    /// `{"metric": "loss", "atMost": 0.3}`, or `"atLeast"`, or `"betterThan": "current"` with a `"direction"`.
+    private static func gate(_ reader: JSONObjectReader) throws(JSONReadError) -> PromotionGate {
+        let metric = try reader.required("metric", as: String.self)
+        guard (1...metricLengthMax).contains(metric.utf8.count) else {
+            throw reader.notAllowed("metric", "has not 1 to \(metricLengthMax) bytes")
+        }
+        var conditions: [PromotionGate.Condition] = []
+        if let limit = try reader.optional("atLeast", as: Double.self) { conditions.append(.atLeast(limit)) }
+        if let limit = try reader.optional("atMost", as: Double.self) { conditions.append(.atMost(limit)) }
+        let direction = try reader.optional("direction", as: String.self)
+        if let text = try reader.optional("betterThan", as: String.self) {
+            guard text == "current" else { throw reader.notAllowed("betterThan", "can be 'current' only") }
+            guard let direction = PromotionGate.Direction(rawValue: direction ?? "max") else {
+                throw reader.notAllowed("direction", "is neither 'max' nor 'min'")
+            }
+            conditions.append(.betterThanCurrent(direction))
+        } else if direction != nil {
+            throw reader.notAllowed("direction", "is for 'betterThan' only")
+        }
+        try reader.refuseUnknown()
+        guard conditions.count == 1 else {
+            throw .notAllowed(path: reader.path, reason: "needs one of 'atLeast', 'atMost' and 'betterThan'")
+        }
+        return PromotionGate(metric: metric, condition: conditions[0])
     }
 
     private static func source(_ text: String) -> Channel.Source? {

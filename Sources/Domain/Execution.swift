@@ -99,6 +99,9 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package var pausedMilliseconds: Int64
     /// The version that a successful training published.
     package var publishedVersion: Int?
+    /// Whether the alias in `promote` moved to that, and why, as a JSON object; `nil` when nothing was to move, or the
+    /// training has not succeeded.
+    package var promotion: String?
     /// Last reported progress, the JSON object as the worker sent it.
     package var progress: String?
 
@@ -109,7 +112,7 @@ package struct Execution: Equatable, Sendable, Identifiable {
         status: Status = .queued, attempt: Int = 0,
         startedAt: Timestamp? = nil, endedAt: Timestamp? = nil, result: [UInt8]? = nil, failure: Failure? = nil,
         notBefore: Timestamp? = nil, pausedAt: Timestamp? = nil, pausedMilliseconds: Int64 = 0,
-        publishedVersion: Int? = nil, progress: String? = nil
+        publishedVersion: Int? = nil, promotion: String? = nil, progress: String? = nil
     ) {
         self.id = id
         self.name = name
@@ -134,6 +137,7 @@ package struct Execution: Equatable, Sendable, Identifiable {
         self.pausedAt = pausedAt
         self.pausedMilliseconds = pausedMilliseconds
         self.publishedVersion = publishedVersion
+        self.promotion = promotion
         self.progress = progress
     }
 }
@@ -143,6 +147,8 @@ package struct ExecutionEvent: Equatable, Sendable {
     package enum Kind: String, Sendable {
         case accepted, attemptStarted, progress, attemptEnded, interrupted, stopRequested, published, ended
         case paused, resumed
+        /// Whether an alias moved to the published version, and why.
+        case promotion
         /// A destination was invoked, or why not.
         case destination
     }

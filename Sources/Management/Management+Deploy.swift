@@ -93,10 +93,11 @@ extension Management {
     /// `$LATEST`'s too; moves the alias if asked; and ends the execution. One commit, so it happens once or not at all.
     ///
     /// - Parameter finish: given the published number, the changes that end the execution.
-    /// - Parameter lineage: given the published number, where the version comes from, as JSON.
+    /// - Parameter promote: the alias that moves, decided while nobody else can move it; called before `finish`.
+    /// - Parameter lineage: where the version comes from, as JSON.
     package func publishTrained(
-        _ name: FunctionName, base: VersionNumber, model: Digest, promote: AliasName?, by caller: Caller,
-        lineage: String, finish: (Int) -> [Change]
+        _ name: FunctionName, base: VersionNumber, model: Digest, by caller: Caller, lineage: String,
+        promote: (Catalog.Entry) -> AliasName?, finish: (Int) -> [Change]
     ) async throws(ManagementError) -> Version {
         try await perform("PublishTrainedVersion", name, by: caller) {
             () async throws(ManagementError) -> ([Change], Version) in
@@ -117,7 +118,7 @@ extension Management {
                 function.latest.package != version.package
                 || function.latest.configuration != version.configuration
             var changes: [Change] = [.putFunction(function), .putVersion(function.id, version)]
-            if let promote {
+            if let promote = promote(entry) {
                 let target = Alias.Target(version: .published(number))
                 if var alias = entry.aliases[promote] {
                     let from = alias.target

@@ -22,6 +22,7 @@ package struct ExecutionHead: Equatable, Sendable, Identifiable {
     package var pausedAt: Timestamp?
     package var pausedMilliseconds: Int64
     package var publishedVersion: Int?
+    package var promotion: String?
     package var progress: String?
 }
 
@@ -37,7 +38,7 @@ extension ExecutionHead {
             startedAt: execution.startedAt, endedAt: execution.endedAt, failure: execution.failure,
             notBefore: execution.notBefore,
             pausedAt: execution.pausedAt, pausedMilliseconds: execution.pausedMilliseconds,
-            publishedVersion: execution.publishedVersion, progress: execution.progress)
+            publishedVersion: execution.publishedVersion, promotion: execution.promotion, progress: execution.progress)
     }
 }
 

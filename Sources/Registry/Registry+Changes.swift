@@ -260,8 +260,8 @@ private func insert(_ execution: Execution, to db: Database) throws {
             """
             INSERT INTO execution (id, function, name, functionName, qualifier, version, baseVersion, channels, promote,
                 acceptedAt, retryKey, chainDepth, status, attempt, startedAt, endedAt, failure, notBefore,
-                pausedAt, pausedMilliseconds, publishedVersion, progress)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                pausedAt, pausedMilliseconds, publishedVersion, promotion, progress)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 execution.id.text, execution.function.value, execution.name.text, execution.functionName.text,
@@ -288,7 +288,7 @@ private func update(_ execution: Execution, in db: Database) throws {
     try db.run(
         """
         UPDATE execution SET status = ?, attempt = ?, startedAt = ?, endedAt = ?, failure = ?, notBefore = ?,
-            pausedAt = ?, pausedMilliseconds = ?, publishedVersion = ?, progress = ?
+            pausedAt = ?, pausedMilliseconds = ?, publishedVersion = ?, promotion = ?, progress = ?
         WHERE id = ? AND \(isLiveExecution)
         """, try state(of: execution) + [execution.id.text])
     let isUpdated = db.changesCount > 0
@@ -305,7 +305,7 @@ private func state(of execution: Execution) throws -> StatementArguments {
         execution.status.rawValue, execution.attempt, execution.startedAt?.millisecondsSince1970,
         execution.endedAt?.millisecondsSince1970, try execution.failure.map { try jsonText(FailureColumn($0)) },
         execution.notBefore?.millisecondsSince1970, execution.pausedAt?.millisecondsSince1970,
-        execution.pausedMilliseconds, execution.publishedVersion, execution.progress,
+        execution.pausedMilliseconds, execution.publishedVersion, execution.promotion, execution.progress,
     ]
 }
 

@@ -205,7 +205,7 @@ extension ExecutionHead {
             failure: try failure.map { try fromJSON($0, as: FailureColumn.self).failure },
             notBefore: timestamp("notBefore"), pausedAt: timestamp("pausedAt"),
             pausedMilliseconds: row["pausedMilliseconds"], publishedVersion: row["publishedVersion"],
-            progress: row["progress"])
+            promotion: row["promotion"], progress: row["progress"])
     }
 }
 
@@ -219,7 +219,7 @@ extension Execution {
             attempt: head.attempt, startedAt: head.startedAt, endedAt: head.endedAt, result: result,
             failure: head.failure, notBefore: head.notBefore, pausedAt: head.pausedAt,
             pausedMilliseconds: head.pausedMilliseconds, publishedVersion: head.publishedVersion,
-            progress: head.progress)
+            promotion: head.promotion, progress: head.progress)
     }
 }
 

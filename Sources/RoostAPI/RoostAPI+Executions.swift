@@ -136,6 +136,9 @@ extension RoostAPI {
         }
         if let progress = execution.progress { document["Progress"] = (try? JSONValue.parse(progress)) ?? .null }
         if let version = execution.publishedVersion { document["PublishedVersion"] = .integer(Int64(version)) }
+        if let promotion = execution.promotion {
+            document["Promotion"] = (try? JSONValue.parse(promotion)) ?? .null
+        }
         if let alias = execution.promote { document["Promote"] = .string(alias.text) }
         return document
     }

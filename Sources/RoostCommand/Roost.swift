@@ -24,7 +24,7 @@ struct Roost: ParsableCommand {
                 ]),
             CommandGroup(
                 name: "Versions and aliases",
-                subcommands: [Versions.self, Publish.self, Alias.self, Rollback.self]),
+                subcommands: [Versions.self, Diff.self, Publish.self, Alias.self, Rollback.self]),
         ])
 
     static func main() {

@@ -32,6 +32,13 @@ struct Train: ParsableCommand {
     var promote: String?
 
     @Option(
+        name: .customLong("if"),
+        help: ArgumentHelp(
+            "The alias moves only if this holds: METRIC>=NUMBER, METRIC<=NUMBER, or better than the version that the alias "
+                + "points to: METRIC>current, METRIC<current.", valueName: "condition"))
+    var gate: String?
+
+    @Option(
         name: .customLong("name"),
         help: ArgumentHelp("The execution's name. The same name twice is the same execution.", valueName: "execution"))
     var executionName: String?
@@ -54,6 +61,10 @@ struct Train: ParsableCommand {
         where channels[..<index].contains(where: { $0.name == channel.name }) {
             throw CommandError.usage("the channel '\(channel.name)' is given twice")
         }
+        let gate = try gate.map { try GateOption($0) }
+        if gate != nil, promote == nil {
+            throw CommandError.usage("--if says when an alias moves; name it with --promote")
+        }
         let hyperparameters = try Train.hyperparameters(try Payload.read(data))
 
         let status = StatusLine(isShown: Terminal.isErrorTerminal)
@@ -68,7 +79,7 @@ struct Train: ParsableCommand {
             artifacts[channel.name] = .string(uploaded.manifest.description)
             Terminal.complain("channel \(channel.name): \(uploaded.text)")
         }
-        let event = Train.event(hyperparameters, base: base, channels: artifacts, promote: promote)
+        let event = Train.event(hyperparameters, base: base, channels: artifacts, promote: promote, gate: gate)
         let arn = try host.start(
             try FunctionReference(reference.name + "-train"), payload: event.encoded(), name: executionName)
         let id = executionID(arn)
@@ -102,7 +113,7 @@ struct Train: ParsableCommand {
         guard !client.json else { return }
         var line = outcome.version.map { "published version \($0) of \(name)" } ?? "trained \(name)"
         if let seconds = outcome.seconds { line += " after \(spanText(seconds: seconds))" }
-        if let promote, outcome.version != nil { line += "; alias \(promote) points to it" }
+        if let promote = outcome.promotionText { line += "; \(promote)" }
         Terminal.print(line)
         if let metrics = outcome.metrics?.objectValue { Terminal.print("  " + TrainingView.text(of: metrics)) }
     }
@@ -124,13 +135,13 @@ struct Train: ParsableCommand {
     /// The training's event: the hyperparameters, and under `roost` what is meant for the host. What the command line
     /// says wins over a `roost` in the hyperparameters.
     static func event(
-        _ hyperparameters: JSONObject, base: String?, channels: JSONObject, promote: String?
+        _ hyperparameters: JSONObject, base: String?, channels: JSONObject, promote: String?, gate: GateOption? = nil
     ) -> JSONValue {
         var event = hyperparameters
         var roost = event["roost"]?.objectValue ?? JSONObject()
         if let base { roost["base"] = .string(base) }
         if !channels.isEmpty { roost["channels"] = .object(channels) }
-        if let promote { roost["promote"] = ["alias": .string(promote)] }
+        if let promote { roost["promote"] = GateOption.promotion(promote, gate) }
         if !roost.isEmpty { event["roost"] = .object(roost) }
         return .object(event)
     }
@@ -167,6 +178,8 @@ struct TrainingOutcome {
     /// As a Lambda client writes it: a string of digits.
     let version: String?
     let metrics: JSONValue?
+    /// What became of the alias, as the host says it; `nil` when none was to move.
+    let promotion: JSONValue?
     let reason: String?
     /// From acceptance to end.
     let seconds: Double?
@@ -181,6 +194,7 @@ struct TrainingOutcome {
         let result = execution["Result"]?.stringValue.flatMap { try? JSONValue.parse($0) }
         let final = result?["metrics"].flatMap { $0.objectValue == nil ? nil : $0 }
         metrics = final ?? lastMetrics.map { .object($0) }
+        promotion = execution["Promotion"]
         let error = execution["Error"]
         let parts = [error?["ErrorType"]?.stringValue, error?["ErrorMessage"]?.stringValue].compactMap { $0 }
         reason = parts.isEmpty ? nil : parts.joined(separator: ": ")
@@ -191,10 +205,22 @@ struct TrainingOutcome {
         }
     }
 
+    /// `alias live points to it`, or why not.
+    var promotionText: String? {
+        guard let promotion else { return nil }
+        let reason = promotion["reason"]?.stringValue.map { ": " + printable($0) } ?? ""
+        let alias = text(promotion["alias"])
+        if promotion["moved"]?.boolValue == true { return "alias \(alias) points to it" + reason }
+        return "alias \(alias) stays" + reason
+    }
+
+    /// `promotion` only where an alias was to move.
     var json: JSONValue {
-        [
+        var document: JSONObject = [
             "executionArn": .string(arn), "status": .string(status), "version": version.map { .string($0) } ?? .null,
             "metrics": metrics ?? .null,
         ]
+        if let promotion { document["promotion"] = promotion }
+        return .object(document)
     }
 }

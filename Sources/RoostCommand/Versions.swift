@@ -3,7 +3,7 @@ import JSON
 
 struct Versions: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List a function's versions: $LATEST, then newest first.")
+        abstract: "List a function's versions: $LATEST, then newest first; and what those that were trained come from.")
 
     @Argument(help: "The function's name.")
     var function: String
@@ -22,6 +22,11 @@ struct Versions: ParsableCommand {
                 Versions.origin(version))
         }
         Terminal.print(table.text)
+        for version in answer["Versions"]?.arrayValue ?? [] {
+            guard let lineage = version["Lineage"]?.objectValue else { continue }
+            Terminal.print("\nversion \(text(version["Version"]))")
+            for line in Lineage.lines(lineage) { Terminal.print("  " + line) }
+        }
     }
 
     /// Where a version comes from, in a few words.

@@ -72,6 +72,34 @@ struct ArgumentTests {
         #expect(throws: CommandError.self) { try Channel(text) }
     }
 
+    @Test("a channel may be a dataset, if it is one")
+    func datasetChannel() throws {
+        #expect(try Channel("train=dataset:reviews@2").isDataset)
+        #expect(try !Channel("train=./dataset:x y").isDataset)
+        for wrong in ["dataset:", "dataset:a b", "dataset:a@", "dataset:a@x", "dataset:a@0", "dataset:a@1@2"] {
+            #expect(throws: CommandError.self) { try Channel("train=\(wrong)") }
+        }
+    }
+
+    @Test(
+        "a gate is a metric, a comparison and a number or 'current'",
+        arguments: [
+            ("accuracy>=0.8", ["metric": "accuracy", "atLeast": 0.8]),
+            ("loss <= 1e-3", ["metric": "loss", "atMost": 1e-3]),
+            ("validation:f1>current", ["metric": "validation:f1", "betterThan": "current", "direction": "max"]),
+            ("loss< current", ["metric": "loss", "betterThan": "current", "direction": "min"]),
+        ] as [(String, JSONValue)])
+    func gates(text: String, condition: JSONValue) throws {
+        #expect(GateOption.promotion("live", try GateOption(text)) == ["alias": "live", "if": condition])
+    }
+
+    @Test(
+        "what is no gate is wrong usage",
+        arguments: ["", "a", ">=1", " >=1", "a>1", "a>=", "a>=x", "a>=nan", "a>=inf", "a==1", "a>=current", "a<>1"])
+    func badGates(text: String) {
+        #expect(throws: CommandError.self) { try GateOption(text) }
+    }
+
     @Test("a weight is a version and a share of 1")
     func weights() throws {
         #expect(try JSONValue.object(Alias.weights(["2=0.1", "3=1"])) == ["2": 0.1, "3": 1.0])

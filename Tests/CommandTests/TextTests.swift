@@ -85,6 +85,71 @@ struct TextTests {
     }
 }
 
+@Suite("Lineage and differences of versions")
+struct LineageTests {
+    private static let lineage: JSONObject = [
+        "execution": "e1", "attempts": 2, "base": "1",
+        "channels": ["train": "sha256:0123456789abcdef", "more": "sha256:ff"],
+        "datasets": ["train": ["name": "reviews", "version": 3]], "hyperparameters": ["rate": 0.5, "layers": [1, 2]],
+        "metrics": ["accuracy": 0.5], "queuedSeconds": 1.5, "trainingSeconds": 75, "memoryPeakMegabytes": 64,
+        "costGigabyteSeconds": 4.6875,
+    ]
+
+    @Test("a lineage is told in lines, the parts that it has")
+    func lines() {
+        #expect(
+            Lineage.lines(Self.lineage) == [
+                "base             1", "execution        e1", "data             train=dataset:reviews@3  more=ff",
+                "hyperparameters  rate=0.5  layers=[1,2]", "metrics          accuracy 0.5000",
+                "took             queued for 1.50 s, trained for 1 m 15 s, 2 attempts, 64 MB at most, 4.6875 GB s",
+            ])
+        #expect(Lineage.lines(["base": "$LATEST"]) == ["base  $LATEST"])
+        #expect(Lineage.lines(["base": "a\u{1B}[2J"]) == ["base  a [2J"])
+    }
+
+    @Test("a difference has what changed, what came and what went, and of metrics by how much")
+    func difference() {
+        var other = Self.lineage
+        other["metrics"] = ["accuracy": 0.75, "loss": 1]
+        other["datasets"] = ["train": ["name": "reviews", "version": 4]]
+        other["hyperparameters"] = ["layers": [1, 2]]
+        func version(_ number: String, _ memory: JSONValue, _ model: String, _ lineage: JSONObject) -> (
+            JSONValue, JSONValue
+        ) {
+            (
+                ["Version": .string(number), "RevisionId": .string(number), "MemorySize": memory],
+                ["Version": .string(number), "Package": "p", "Model": .string(model), "Lineage": .object(lineage)]
+            )
+        }
+        let one = version("1", 128, "m1", Self.lineage)
+        let two = version("2", 256, "m2", other)
+        #expect(
+            VersionDiff(from: one, to: two).json == [
+                "Configuration": [["Field": "MemorySize", "From": 128, "To": 256]],
+                "Artifacts": [["Field": "Model", "From": "m1", "To": "m2"]],
+                "Lineage": [
+                    ["Field": "channel train", "From": "dataset:reviews@3", "To": "dataset:reviews@4"]
+                ],
+                "Hyperparameters": [["Field": "rate", "From": 0.5, "To": nil]],
+                "Metrics": [
+                    ["Field": "accuracy", "From": 0.5, "To": 0.75, "Change": 0.25],
+                    ["Field": "loss", "From": nil, "To": 1],
+                ],
+            ])
+        #expect(VersionDiff(from: one, to: one).text(from: "1", to: "1").isEmpty)
+        #expect(VersionDiff(from: one, to: two).text(from: "1", to: "2").contains("+0.2500"))
+    }
+
+    @Test("a version that was not trained differs in all that the other one has")
+    func untrained() {
+        let plain: (JSONValue, JSONValue) = (["MemorySize": 128], ["Package": "p", "Model": nil, "Lineage": nil])
+        let diff = VersionDiff(
+            from: plain, to: (["MemorySize": 128], ["Package": "p", "Model": "m", "Lineage": .object(Self.lineage)]))
+        #expect(diff.groups.map(\.name) == ["Artifacts", "Lineage", "Hyperparameters", "Metrics"])
+        #expect(diff.groups[0].differences == [.init(field: "Model", from: nil, to: "m")])
+    }
+}
+
 @Suite("What is shown of a running training")
 struct TrainingViewTests {
     @Test("a report with a message leaves a line; others only move the bar")
@@ -140,6 +205,18 @@ struct TrainingViewTests {
                 "executionArn": "arn", "status": "SUCCEEDED", "version": "2", "metrics": ["accuracy": 0.8],
             ])
         #expect(outcome.seconds == 2.5)
+        #expect(outcome.promotionText == nil)
+    }
+
+    @Test("the outcome says whether the alias moved, and why")
+    func promotion() {
+        func outcome(_ promotion: JSONValue) -> TrainingOutcome {
+            TrainingOutcome(["Status": "SUCCEEDED", "Promotion": promotion], arn: "arn", lastMetrics: nil)
+        }
+        #expect(outcome(["alias": "live", "moved": true]).promotionText == "alias live points to it")
+        let stays = outcome(["alias": "live", "moved": false, "reason": "loss 2 is more than 1"])
+        #expect(stays.promotionText == "alias live stays: loss 2 is more than 1")
+        #expect(stays.json["promotion"]?["moved"] == false)
     }
 
     @Test("a failure has a reason, the last metrics that were reported, and no version")

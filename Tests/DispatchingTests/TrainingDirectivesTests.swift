@@ -24,7 +24,7 @@ struct TrainingDirectivesTests {
             #"{"roost": {"base": "live", "channels": {"train": "\#(Self.digest)"}, "promote": {"alias": "live"}}}"#)
         #expect(directives.base == .alias(AliasName("live")!))
         #expect(directives.channels == [.init(name: "train", source: .artifact(Digest(Self.digest)!))])
-        #expect(directives.promote == AliasName("live"))
+        #expect(directives.promote == Promotion(alias: AliasName("live")!))
     }
 
     @Test(
@@ -41,6 +41,37 @@ struct TrainingDirectivesTests {
     }
 
     @Test(
+        "a promotion may have a gate",
+        arguments: [
+            (#""atLeast": 0.8"#, .atLeast(0.8)), (#""atMost": 3"#, .atMost(3)),
+            (#""betterThan": "current""#, .betterThanCurrent(.max)),
+            (#""betterThan": "current", "direction": "min""#, .betterThanCurrent(.min)),
+        ] as [(String, PromotionGate.Condition)])
+    func gate(text: String, condition: PromotionGate.Condition) throws {
+        let directives = try Self.read(
+            #"{"roost": {"promote": {"alias": "live", "if": {"metric": "loss", \#(text)}}}}"#)
+        #expect(directives.promote?.gate == PromotionGate(metric: "loss", condition: condition))
+    }
+
+    @Test(
+        "a gate holds for what is good enough, and says why it does not",
+        arguments: [
+            (.atLeast(0.8), 0.8, .none, true), (.atLeast(0.8), 0.79, .none, false), (.atMost(1), 1, .none, true),
+            (.atMost(1), 1.01, .none, false), (.betterThanCurrent(.max), -5, .none, true),
+            (.betterThanCurrent(.max), 2, .version(.published(3), 1), true),
+            (.betterThanCurrent(.max), 1, .version(.published(3), 1), false),
+            (.betterThanCurrent(.min), 0.5, .version(.published(3), 1), true),
+            (.betterThanCurrent(.min), 1, .version(.published(3), 1), false),
+            (.betterThanCurrent(.max), 9, .version(.published(3), nil), false),
+        ] as [(PromotionGate.Condition, Double, PromotionGate.Current, Bool)])
+    func verdict(condition: PromotionGate.Condition, value: Double, current: PromotionGate.Current, holds: Bool) {
+        let verdict = PromotionGate(metric: "m", condition: condition).verdict(value: value, current: current)
+        #expect(verdict.holds == holds)
+        #expect(!verdict.reason.isEmpty)
+        if case .version(let number, _) = current { #expect(verdict.reason.contains("version \(number)")) }
+    }
+
+    @Test(
         "what cannot be meant is refused, with the key's name",
         arguments: [
             ("[]", "JSON object"), (#"{"roost": 1}"#, "roost"), (#"{"roost": {"bse": "1"}}"#, "bse"),
@@ -54,6 +85,8 @@ struct TrainingDirectivesTests {
             (#"{"roost": {"channels": {"a-b": "\#(digest)"}}}"#, "channels"),
             (#"{"roost": {"channels": {"a": "\#(digest)", "A": "\#(digest)"}}}"#, "channels"),
             (#"{"roost": {"promote": {"alias": "7"}}}"#, "alias"), (#"{"roost": {"promote": {}}}"#, "alias"),
+            (#"{"roost": {"promote": {"alias": "live", "if": {"metric": "a"}}}}"#, "promote.if"),
+            (#"{"roost": {"promote": {"alias": "live", "if": 1}}}"#, "promote.if"),
             (#"{"roost": {"promote": {"alias": "live", "when": "now"}}}"#, "when"),
         ])
     func refused(event: String, key: String) {

@@ -167,6 +167,7 @@ import Testing
         running.attempt = 1
         running.startedAt = at(12)
         running.progress = #"{"epoch":1}"#
+        running.promotion = #"{"moved":true}"#
         try await registry.commit([.updateExecution(running)])
         var ended = running
         ended.status = .succeeded
