@@ -28,6 +28,8 @@ package final class Executions {
         package var retryDelays = [Interval.seconds(60), .seconds(120)]
         /// From SIGTERM to SIGKILL of a worker whose execution was stopped, and at the host's shutdown.
         package var stopGrace = Interval.seconds(30)
+        /// For how long an execution is kept after its end, with its history.
+        package var retention = Interval.seconds(30 * 86_400)
         /// Executions that are with the scheduler at the same time, running or queued there; the others wait here.
         package var windowMax = 1024
         /// Of them, those of one function.
@@ -100,6 +102,7 @@ package final class Executions {
     private var lookups: [Execution.ID: Lookup] = [:]
     private var delayTimer: LoopTimer?
     private var progressTimer: LoopTimer?
+    var retentionTimer: LoopTimer?
     /// Pauses and their ends, one at a time.
     let switches = SerialGate(waitersMax: 256)
     var isShuttingDown = false
@@ -120,6 +123,7 @@ package final class Executions {
             delayTimerFired()
         }
         progressTimer = LoopTimer(loop: loop) { [unowned self] in storeProgress() }
+        retentionTimer = LoopTimer(loop: loop) { [unowned self] in retentionTimerFired() }
         dispatcher.onSuperseded = { [unowned self] id in superseded(id) }
         dispatcher.onProgress = { [unowned self] id, report in progressed(id, report) }
     }
@@ -133,11 +137,18 @@ package final class Executions {
     package func accept(
         _ request: ExecutionRequest
     ) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool) {
+        try await accept(request, chainDepth: 0) { _ in [] }
+    }
+
+    /// - Parameter more: what else is stored with it.
+    func accept(
+        _ request: ExecutionRequest, chainDepth: Int, _ more: (Execution) -> [Change]
+    ) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool) {
         guard liveCount < settings.liveMax else { throw .overloaded(limit: settings.liveMax) }
-        let (execution, changes) = try await make(request)
+        let (execution, changes) = try await make(request, chainDepth: chainDepth)
         let name = execution.name
         do throws(RegistryError) {
-            try await registry.commit(changes)
+            try await registry.commit(changes + more(execution))
         } catch .conflict(.executionRetry(let key)) {
             // The client did not hear the answer to its first try.
             let stored = try await read { registry throws(RegistryError) in try await registry.execution(retryKey: key)
@@ -286,6 +297,7 @@ package final class Executions {
             }
         }
         startWaiting()
+        retentionTimerFired()
     }
 
     /// What ran when the host ended runs no more.
@@ -598,6 +610,7 @@ package final class Executions {
         if inWindow > 0 { await withCheckedContinuation { onWindowEmpty = $0 } }
         delayTimer?.close()
         progressTimer?.close()
+        retentionTimer?.close()
         for id in waiters.keys { endWaiting(for: id) }
     }
 

@@ -151,6 +151,8 @@ package struct ExecutionEvent: Equatable, Sendable {
         case promotion
         /// A destination was invoked, or why not.
         case destination
+        /// It had failed, and its event is run again by another execution.
+        case redriven
     }
 
     /// Ascending within the execution from 1; 0 until stored.

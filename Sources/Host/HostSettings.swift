@@ -110,6 +110,7 @@ package struct HostSettings: Sendable {
         try set("trainingOutputMegabytes", 1...100_000) { trainingOutputBytesMax = $0 * 1_000_000 }
         try set("keepAlivePrice", 0.001...1_000_000) { limits.keepAlivePrice = $0 }
         try set("shutdownSeconds", 0...3600) { shutdownMax = .seconds($0 as Double) }
+        try set("executionRetentionDays", 1...3650) { executions.retention = .seconds(86_400 * ($0 as Double)) }
         try set("stopGraceSeconds", 0...3600) { executions.stopGrace = .seconds($0 as Double) }
         try set("connectionsMax", 1...1_000_000) { connectionsMax = $0 }
         if let delays = try reader.optional("retryDelaysSeconds", as: [Double].self) {

@@ -21,6 +21,11 @@ package protocol ExecutionService: AnyObject {
     func resume(_ id: Execution.ID, _ asked: Executions.Switch, by caller: Caller) async throws(ManagementError)
     /// When it was deleted. Throws `conflict` for one that has not ended.
     func delete(_ id: Execution.ID, by caller: Caller) async throws(ManagementError) -> Timestamp
+    /// Runs the event of one that failed again. Asked again, it answers the same execution (`isNew` is false). Throws
+    /// `conflict` for one that has not failed.
+    func redrive(
+        _ id: Execution.ID, by caller: Caller
+    ) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool)
     /// Returns when the execution has ended.
     func completion(of id: Execution.ID) async throws(ManagementError) -> Execution
     func execution(_ id: Execution.ID) async throws(ManagementError) -> Execution

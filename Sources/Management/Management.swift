@@ -86,7 +86,9 @@ extension Change {
             .deleteEventInvokeConfiguration(let id, _), .putProvisionedConcurrency(let id, _),
             .deleteProvisionedConcurrency(let id, _):
             id
-        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .addDatasetVersion, .addAudit: nil
+        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .deleteEndedExecutions,
+            .addDatasetVersion, .addAudit:
+            nil
         }
     }
 }

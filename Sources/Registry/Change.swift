@@ -29,6 +29,8 @@ package enum Change: Sendable {
     /// Appends. `ExecutionEvent.sequence` is ignored and given by the registry. Allowed after the execution's end.
     case addEvents(Execution.ID, [ExecutionEvent])
     /// With its events.
+    /// Deletes executions that ended before a time, with their history: those that ended first, at most so many.
+    case deleteEndedExecutions(before: Timestamp, limit: Int)
     case deleteExecution(Execution.ID)
     /// Inserts. An existing number is refused.
     case addDatasetVersion(DatasetVersion)

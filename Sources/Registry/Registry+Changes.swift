@@ -40,6 +40,12 @@ extension Change {
         case .deleteExecution(let id):
             try db.run("DELETE FROM execution WHERE id = ?", [id.text])
             guard db.changesCount > 0 else { throw RegistryError.missing(.execution(id)) }
+        case .deleteEndedExecutions(let before, let limit):
+            try db.run(
+                """
+                DELETE FROM execution WHERE sequence IN
+                    (SELECT sequence FROM execution WHERE endedAt < ? ORDER BY endedAt LIMIT ?)
+                """, [before.millisecondsSince1970, limit])
         case .addDatasetVersion(let version): try insert(version, to: db)
         case .addAudit(let entry): try insert(entry, to: db)
         }

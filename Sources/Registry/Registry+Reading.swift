@@ -75,6 +75,14 @@ extension Registry {
         }
     }
 
+    /// When the execution that ended first did; `nil` when none has.
+    package func oldestEnd() async throws(RegistryError) -> Timestamp? {
+        try await read { db in
+            try Int64.fetchOne(db, sql: "SELECT min(endedAt) FROM execution WHERE endedAt IS NOT NULL")
+                .map(Timestamp.init(millisecondsSince1970:))
+        }
+    }
+
     /// What a place in line needs of an execution that has not ended.
     package struct WaitingExecution: Sendable {
         package let sequence: Int64

@@ -197,5 +197,8 @@ func makeMigrator() -> DatabaseMigrator {
                 ALTER TABLE execution ADD COLUMN promotion TEXT;
                 """)
     }
+    migrator.registerMigration("5") { db in
+        try db.execute(sql: "CREATE INDEX executionEnded ON execution(endedAt) WHERE endedAt IS NOT NULL")
+    }
     return migrator
 }

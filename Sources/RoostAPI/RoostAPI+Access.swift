@@ -26,7 +26,9 @@ extension RoostAPI {
             guard key.actions.contains(.manage) else {
                 throw WireError(.notAuthorized(keyID: key.id, operation: "Deploy", resource: "*"))
             }
-        case .execution, .executionEvents, .stopExecution, .pauseExecution, .resumeExecution, .deleteExecution: break
+        case .execution, .executionEvents, .stopExecution, .pauseExecution, .resumeExecution, .redriveExecution,
+            .deleteExecution:
+            break
         case .rollBack(let function, _):
             try key.require([.manage], try FunctionReference(function).name, "RollBackAlias")
         case .aliasHistory(let function, _):

@@ -88,6 +88,16 @@ extension RoostAPI {
         return .json([:], status: 202)
     }
 
+    func redriveExecution(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        try await requireChange(of: id, request, "RedriveExecution")
+        let (execution, isNew) = try await verb { () async throws(ManagementError) in
+            try await executions.redrive(id, by: request.caller)
+        }
+        var document = Self.document(execution)
+        document["IsNew"] = .bool(isNew)
+        return .json(.object(document), status: 202)
+    }
+
     func deleteExecution(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
         try await requireChange(of: id, request, "DeleteExecution")
         let at = try await verb { () async throws(ManagementError) in

@@ -90,6 +90,7 @@ package final class RoostAPI {
         case .stopExecution(let id): try await stopExecution(id, request)
         case .pauseExecution(let id): try await pauseExecution(id, request)
         case .resumeExecution(let id): try await resumeExecution(id, request)
+        case .redriveExecution(let id): try await redriveExecution(id, request)
         case .deleteExecution(let id): try await deleteExecution(id, request)
         case .host: .json(host().json)
         case .audit: try await audit(request)

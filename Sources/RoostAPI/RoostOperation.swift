@@ -21,6 +21,7 @@ package enum RoostOperation: Equatable, Sendable {
     case stopExecution(Execution.ID)
     case pauseExecution(Execution.ID)
     case resumeExecution(Execution.ID)
+    case redriveExecution(Execution.ID)
     case deleteExecution(Execution.ID)
     case host
     case audit
@@ -74,6 +75,8 @@ package enum RoostOperation: Equatable, Sendable {
             return ("POST", .pauseExecution(Execution.ID(segments[3])))
         case ("executions", 3) where segments[4] == "resume":
             return ("POST", .resumeExecution(Execution.ID(segments[3])))
+        case ("executions", 3) where segments[4] == "redrive":
+            return ("POST", .redriveExecution(Execution.ID(segments[3])))
         case ("host", 1): return ("GET", .host)
         case ("audit", 1): return ("GET", .audit)
         case ("history", 1): return ("GET", .history)

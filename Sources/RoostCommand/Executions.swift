@@ -4,8 +4,10 @@ import JSON
 
 struct Executions: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Asynchronous invocations and trainings: list, show, pause, resume, stop, remove, logs.",
-        subcommands: [List.self, Show.self, Pause.self, Resume.self, Stop.self, Remove.self, Logs.self])
+        abstract: "Asynchronous invocations and trainings: list, show, pause, resume, stop, redrive, remove, logs.",
+        subcommands: [
+            List.self, Show.self, Pause.self, Resume.self, Stop.self, Redrive.self, Remove.self, Logs.self,
+        ])
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -113,6 +115,57 @@ struct Executions: ParsableCommand {
         @OptionGroup var reason: ExecutionReason
 
         func run() throws { try target.send("POST", "resume", reason.body, doing: "resumed") }
+    }
+
+    struct Redrive: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Run the events of executions that failed again.",
+            discussion: """
+                Each becomes a new execution of what its function is now. One that was redriven before is not run twice.
+                """)
+
+        @Argument(help: "The executions' ids or ARNs.")
+        var executions: [String] = []
+
+        @Option(help: "All of this function that have failed or timed out.")
+        var function: String?
+
+        @OptionGroup var client: ClientOptions
+
+        func validate() throws {
+            guard executions.isEmpty != (function == nil) else {
+                throw ValidationError("name executions, or a function with --function")
+            }
+        }
+
+        func run() throws {
+            let host = try client.host()
+            var ids = executions.map(executionID)
+            if let function { ids = try Redrive.failed(of: function, on: host) }
+            var documents: [JSONValue] = []
+            for id in ids {
+                let answer = try host.json("POST", .roost("executions", id, "redrive"), [:])
+                documents.append(answer)
+                guard !client.json else { continue }
+                let verb = answer["IsNew"] == true ? "runs again as" : "was redriven before, as"
+                Terminal.print("\(id) \(verb) \(text(answer["Id"]))")
+            }
+            if client.json { Terminal.print(.array(documents)) }
+            if ids.isEmpty, !client.json { Terminal.print("none has failed") }
+        }
+
+        private static func failed(of function: String, on host: HostClient) throws -> [String] {
+            var ids: [String] = []
+            var marker: String?
+            repeat {
+                var query = [("function", function), ("status", "FAILED"), ("status", "TIMED_OUT"), ("limit", "1000")]
+                if let marker { query.append(("marker", marker)) }
+                let page = try host.json("GET", .roost("executions", query: query))
+                ids += page["Executions"]?.arrayValue?.compactMap { $0["Id"]?.stringValue } ?? []
+                marker = page["NextMarker"]?.stringValue
+            } while marker != nil
+            return ids.reversed()  // in the order in which they were accepted
+        }
     }
 
     struct Remove: ParsableCommand {

@@ -161,6 +161,29 @@ def test_a_swift_training_resumes_from_its_checkpoint_after_the_hosts_end(host, 
     assert steps[1][0] >= steps[0][-1], "no epoch that was saved is trained again"
 
 
+def test_a_training_paused_half_way_ends_with_the_same_bits_as_one_that_was_not(host, trained):
+    channel = host.upload({"train.tsv": "".join(f"{label}\t{text}\n" for label, text in lines(6000, seed=4)).encode()})
+    event = {"epochs": 40, "patience": 40, "seed": 7, "roost": {"channels": {"train": channel}}}
+
+    def lineage(identifier):
+        execution = host.finished(identifier, 60)
+        assert execution["Status"] == "SUCCEEDED", execution
+        version, = [v for v in host.versions("sentiment") if v["Lineage"]["execution"] == identifier]
+        return execution, version["Lineage"]
+
+    _, whole = lineage(host.start_execution("sentiment-train", event))
+    identifier = host.start_execution("sentiment-train", event)
+    host.running(identifier, step=20, seconds=30)
+    host.roost("executions", "pause", identifier)
+    until(lambda: host.execution(identifier)["Status"] == "PAUSED", 20, "the pause")
+    assert 20 <= host.execution(identifier)["Progress"]["step"] < 40, "it was paused before its end"
+    host.roost("executions", "resume", identifier)
+    execution, parts = lineage(identifier)
+    assert execution["Attempt"] == 2
+    assert parts["model"] == whole["model"], "the same files, bit for bit"
+    assert parts["metrics"]["validation_accuracy"] == whole["metrics"]["validation_accuracy"]
+
+
 @pytest.mark.parametrize("name, least", [("movie", 0.79), ("chinese", 0.83)])
 def test_sentiment_reaches_its_accuracy_in_every_language(host, sentiment, tmp_path, record_property, name, least):
     try:

@@ -46,6 +46,12 @@ final class StillExecutions: ExecutionService {
         throw .conflict("The execution is live.")
     }
 
+    func redrive(
+        _ id: Execution.ID, by caller: Caller
+    ) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool) {
+        throw .conflict("Only an execution that has failed can be redriven; its status is QUEUED.")
+    }
+
     func completion(of id: Execution.ID) async throws(ManagementError) -> Execution { try await execution(id) }
 
     func execution(_ id: Execution.ID) async throws(ManagementError) -> Execution {
