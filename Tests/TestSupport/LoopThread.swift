@@ -6,7 +6,7 @@ package import Loop
 ///
 /// `body` starts things and returns; a callback calls `loop.stop()`. A test that is not done after `seconds` fails by
 /// stopping the process with a message, because a loop that hangs cannot be unwound.
-package func withLoop(seconds: Double = 30, _ body: @escaping @Sendable (EventLoop) throws -> Void) async throws {
+package func withLoop(seconds: Double = 120, _ body: @escaping @Sendable (EventLoop) throws -> Void) async throws {
     let error: (any Error)? = await withCheckedContinuation { continuation in
         let thread = Thread {
             do {
