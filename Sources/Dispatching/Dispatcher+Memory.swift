@@ -32,7 +32,8 @@ extension Dispatcher {
         let measured = await placement.measureMemory(of: round.compactMap(\.worker))
         for (worker, megabytes) in measured.megabytes.sorted(by: { $0.key < $1.key }) {
             // One that is ending has given back a part already.
-            guard workers[WorkerID(worker)]?.canBeMeasured == true else { continue }
+            guard let live = workers[WorkerID(worker)], live.canBeMeasured else { continue }
+            live.measuredMegabytesMax = max(live.measuredMegabytesMax, megabytes)
             event { $0.workerMeasured(WorkerID(worker), memoryMegabytes: megabytes, at: $1, into: &$2) }
         }
         adjustBudget(measured.pressure)

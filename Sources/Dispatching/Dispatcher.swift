@@ -34,6 +34,8 @@ package final class Dispatcher {
         /// Something has run on it since it was measured.
         var isMemoryStale = false
         var measuredAt = Instant(nanoseconds: .min)
+        /// The most that it was measured to take, with all of its processes; 0 before.
+        var measuredMegabytesMax = 0
 
         init(pool: PoolID, cause: StartCause, slots: Int, startedAt: Instant) {
             self.pool = pool
@@ -448,8 +450,11 @@ package final class Dispatcher {
         if invocation.wantsLogTail || invocation.execution != nil || invocation.initialization != nil {
             invocation.peakMegabytes = live.worker?.peakMegabytes
         }
-        let outcome = invocation.outcome(ending, at: now)
+        var outcome = invocation.outcome(ending, at: now)
         if case .answered = ending, pools.entries[live.pool]?.training != nil {
+            // A trainer may work in a child, of which the worker's own peak says nothing.
+            let peak = max(outcome.peakMegabytes ?? 0, live.measuredMegabytesMax)
+            outcome.peakMegabytes = peak > 0 ? peak : nil
             // Its files may change while its worker lives: the outcome waits for the worker's end.
             live.held = (invocation, outcome)
             recordStop("training answered", slot.worker, live)

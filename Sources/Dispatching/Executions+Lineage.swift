@@ -12,7 +12,7 @@ extension Executions {
         /// `metrics` of the answer; else the last value of each metric that the attempt reported; `nil` without any.
         var metrics: JSONObject?
         var run: Interval
-        /// Of the worker's process; `nil` when that could not be told.
+        /// Of the worker; `nil` when that could not be told.
         var memoryPeakMegabytes: Int?
     }
 

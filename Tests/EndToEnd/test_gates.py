@@ -1,12 +1,14 @@
 """Gates of promotions, lineage, and trainings whose end is bad input: clear errors, and nothing published."""
 
 import json
+import os
+import signal
 import subprocess
 import threading
 
 import pytest
 
-from roost_host import BINARY, FUNCTIONS, RoostHost
+from roost_host import BINARY, FUNCTIONS, RoostHost, until
 
 CONFIG = {"retryDelaysSeconds": [0.1], "stopGraceSeconds": 2, "trainingConcurrency": 4, "trainingOutputMegabytes": 1}
 
@@ -310,6 +312,31 @@ def test_a_version_knows_what_it_cost_and_what_it_was_trained_on(host):
     assert 1 <= lineage["memoryPeakMegabytes"] < 256, "of the process, not what it declares"
     expected = lineage["memoryPeakMegabytes"] / 1024 * lineage["trainingSeconds"]
     assert abs(lineage["costGigabyteSeconds"] - expected) < 0.002
+
+
+def test_the_memory_of_a_trainers_children_counts(host):
+    create(host, "parent")
+    host.create("child-train", files={"m.py": """
+import os, pathlib, signal, subprocess, sys
+
+CHILD = "import signal; signal.signal(signal.SIGUSR1, signal.SIG_IGN); data = b'x' * (150 << 20); input()"
+
+def train(event, context):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    child = subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE)
+    signal.sigwait({signal.SIGUSR1})
+    child.kill()
+    child.wait()
+    pathlib.Path(os.environ["ROOST_OUTPUT_DIR"], "model.json").write_text("{}")
+    return {}
+"""}, handler="m.train", environment={"ROOST_TRAINS": "parent"}, timeout=60)
+    identifier = host.start_execution("child-train", {})
+    until(lambda: any(worker["MemoryMegabytes"] >= 150 and worker["Measured"] for worker in host.workers("child-train")),
+          20, "the measurement")
+    for pid in host.worker_pids("child-train"):
+        os.kill(pid, signal.SIGUSR1)
+    assert host.finished(identifier)["Status"] == "SUCCEEDED"
+    assert 150 <= host.versions("parent")[0]["Lineage"]["memoryPeakMegabytes"] < 300
 
 
 def test_the_time_of_earlier_attempts_counts(host):
