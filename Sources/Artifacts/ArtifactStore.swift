@@ -9,6 +9,7 @@ internal import Synchronization
 ///     files/ab/abcd....x   the same bytes with mode 0555, where a tree has them as an executable
 ///     trees/abcd...        the folder of a manifest: read-only directories of hard links into `files`
 ///     damaged/abcd...      files whose bytes turned out to be others
+///     partial/abcd...      the beginning of a large file whose upload was cut off, also by the host's end
 ///     tmp/                 what is being written; emptied at start
 ///
 /// 1. A file gets its name in `files` by a hard link from `tmp`, after its bytes are on disk and hashed; the link never
@@ -38,12 +39,15 @@ package final class ArtifactStore: Sendable {
     let verified = Mutex<[String: FileStamp]>([:])
     let building = KeyedLock<Digest>()
     let copying = KeyedLock<Digest>()
+    /// Files that are being written in `partial`.
+    let uploading = Mutex<Set<Digest>>([])
 
     /// Makes `directory` when it is missing (its parent exists), and removes what a killed host left unfinished.
     package init(directory: String, limits: Limits = .init()) throws(ArtifactError) {
         self.directory = directory
         self.limits = limits
-        for path in [directory, directory + "/files", directory + "/trees", directory + "/tmp"] {
+        for path in [directory, directory + "/files", directory + "/trees", directory + "/tmp", directory + "/partial"]
+        {
             try makeDirectory(path)
         }
         let temporary = try openDirectory(directory + "/tmp")
@@ -52,6 +56,7 @@ package final class ArtifactStore: Sendable {
         for name in try names(in: trees.raw, directory) where name.starts(with: Self.newTreePrefix.utf8) {
             removeTree(name, in: trees.raw)
         }
+        removeParts(unchangedFor: Self.partDaysMax * 86400)
         try syncDirectory(directory)
     }
 
@@ -93,10 +98,26 @@ package final class ArtifactStore: Sendable {
         return digest
     }
 
-    /// - Parameter sizeBytes: as announced; `nil` takes any size up to the limit.
-    package func beginUpload(expecting digest: Digest, sizeBytes: Int? = nil) throws(ArtifactError) -> Upload {
+    /// - Parameters:
+    ///   - sizeBytes: of the whole file, as announced; `nil` takes any size up to the limit.
+    ///   - start: how many bytes of the file are there from an upload that was cut off, as `partSize` says; `sizeMismatch`
+    ///     when they are not, and then they have to be sent again.
+    package func beginUpload(
+        expecting digest: Digest, sizeBytes: Int? = nil, start: Int = 0
+    ) throws(ArtifactError) -> Upload {
         if let sizeBytes, sizeBytes > limits.fileBytesMax { throw .fileTooLarge(limit: limits.fileBytesMax) }
-        return Upload(try stage(), to: self, expecting: digest, sizeBytes: sizeBytes)
+        if let sizeBytes, sizeBytes >= Self.partBytesMin, takePart(of: digest) {
+            do throws(ArtifactError) {
+                return Upload(
+                    try stagePart(of: digest, start: start), to: self, expecting: digest, sizeBytes: sizeBytes,
+                    isPartial: true)
+            } catch {
+                giveBackPart(of: digest)
+                throw error
+            }
+        }
+        guard start == 0 else { throw .sizeMismatch(expected: start, actual: 0) }
+        return Upload(try stage(), to: self, expecting: digest, sizeBytes: sizeBytes, isPartial: false)
     }
 
     // MARK: - Manifests

@@ -1,6 +1,6 @@
 internal import Domain
 
-/// A file on its way into the store. One thread at a time; end it with `finish` or `abort`; dropped, it is aborted.
+/// A file on its way into the store. One thread at a time; end it with `finish` or `abort`.
 ///
 /// The bytes of a file that is stored already are checked all the same.
 package final class Upload: @unchecked Sendable {  // used by one thread at a time, which the caller sees to
@@ -8,8 +8,13 @@ package final class Upload: @unchecked Sendable {  // used by one thread at a ti
     private let expected: Digest
     private let sizeBytes: Int?
     private var staged: StagedFile?
+    /// It has the store's one place for a part of this file, and gives it back at its end.
+    private let isPartial: Bool
 
-    init(_ staged: StagedFile, to store: ArtifactStore, expecting digest: Digest, sizeBytes: Int?) {
+    init(
+        _ staged: StagedFile, to store: ArtifactStore, expecting digest: Digest, sizeBytes: Int?, isPartial: Bool
+    ) {
+        self.isPartial = isPartial
         self.staged = staged
         self.store = store
         self.sizeBytes = sizeBytes
@@ -27,7 +32,7 @@ package final class Upload: @unchecked Sendable {  // used by one thread at a ti
             }
             try staged.write(bytes)
         } catch {
-            abort()
+            end(isKept: false)
             throw error
         }
     }
@@ -41,7 +46,7 @@ package final class Upload: @unchecked Sendable {  // used by one thread at a ti
     /// - Precondition: neither finished nor aborted, and no call threw.
     package func finish() throws(ArtifactError) {
         guard let staged else { preconditionFailure("finish of an upload that is over") }
-        defer { abort() }
+        defer { end(isKept: false) }
         if let sizeBytes, staged.sizeBytes != sizeBytes {
             throw .sizeMismatch(expected: sizeBytes, actual: staged.sizeBytes)
         }
@@ -50,6 +55,13 @@ package final class Upload: @unchecked Sendable {  // used by one thread at a ti
         try store.adopt([(staged, actual)])
     }
 
-    /// Forgets what was written. Harmless when the upload is over.
-    package func abort() { staged = nil }
+    /// Gives up. What a large file has so far is kept, for an upload that goes on there. Harmless when the upload is over.
+    package func abort() { end(isKept: isPartial) }
+
+    private func end(isKept: Bool) {
+        guard let last = staged else { return }
+        last.isKept = isKept && last.sizeBytes > 0
+        staged = nil
+        if isPartial { store.giveBackPart(of: expected) }
+    }
 }

@@ -24,6 +24,8 @@ final class ArtifactUpload {
     private let roost: RoostAPI
     private let loop: EventLoop
     private let sizeBytes: Int?
+    /// Where in the file the body starts.
+    private let offset: Int
     private var state = State.new
     private var buffered: [UInt8] = []
     private var isComplete = false
@@ -31,7 +33,8 @@ final class ArtifactUpload {
     /// A task is at work; it takes up what comes meanwhile.
     private var isWriting = false
 
-    init(_ digest: Digest, connection: HTTPConnection, roost: RoostAPI, loop: EventLoop) {
+    init(_ digest: Digest, offset: Int, connection: HTTPConnection, roost: RoostAPI, loop: EventLoop) {
+        self.offset = offset
         self.digest = digest
         self.roost = roost
         self.loop = loop
@@ -76,7 +79,7 @@ final class ArtifactUpload {
 
     private func writeAll() async throws(WireError) {
         if case .new = state, !isAborted {
-            switch try await roost.beginUpload(digest, sizeBytes: sizeBytes) {
+            switch try await roost.beginUpload(digest, sizeBytes: sizeBytes, offset: offset) {
             case .present(let response): state = .present(response)
             case .upload(let upload): state = .open(upload)
             }

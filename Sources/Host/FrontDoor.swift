@@ -146,7 +146,10 @@ final class FrontDoor: HTTPConnectionDelegate {
             let key = try access.settle(claim, bodyDigest: digest)
             try roost.authorize(operation, key)
             connection.bodyBytesMax = roost.bodyBytesMax(operation)
-            connection.userInfo = ArtifactUpload(digest, connection: connection, roost: roost, loop: loop)
+            let request = wireRequest(connection, segments, requestID: "", key: nil)
+            let offset = try request.integer("offset", in: 0...Int.max) ?? 0
+            connection.userInfo = ArtifactUpload(
+                digest, offset: offset, connection: connection, roost: roost, loop: loop)
         case .logs(let function):
             let key = try settleWithoutBody(claim)
             try roost.authorize(operation, key)

@@ -15,11 +15,19 @@ extension RoostAPI {
     }
 
     /// - Parameter sizeBytes: `Content-Length`; `nil` when the client sends chunks.
-    package func beginUpload(_ digest: Digest, sizeBytes: Int?) async throws(WireError) -> UploadStart {
-        if let sizeBytes, sizeBytes > limits.artifactBytesMax { throw tooLarge(.putArtifact(digest)) }
+    /// - Parameter offset: the body is the rest of the file, from here on.
+    package func beginUpload(
+        _ digest: Digest, sizeBytes: Int?, offset: Int = 0
+    ) async throws(WireError) -> UploadStart {
+        guard offset == 0 || sizeBytes != nil else { throw .invalid("A body with an offset needs a Content-Length.") }
+        // Neither is more than the limit, so their sum does not overflow.
+        guard offset <= limits.artifactBytesMax, (sizeBytes ?? 0) <= limits.artifactBytesMax - offset else {
+            throw tooLarge(.putArtifact(digest))
+        }
+        let sizeBytes = sizeBytes.map { $0 + offset }
         let begun = try await stored { store -> (size: Int?, upload: Upload?) in
             if let size = store.size(of: digest) { return (size, nil) }
-            return (nil, try store.beginUpload(expecting: digest, sizeBytes: sizeBytes))
+            return (nil, try store.beginUpload(expecting: digest, sizeBytes: sizeBytes, start: offset))
         }
         if let size = begun.size { return .present(Self.artifact(digest, size, status: 200)) }
         return .upload(begun.upload!)
@@ -67,8 +75,15 @@ extension RoostAPI {
         var digests: [Digest] = []
         for text in texts { digests.append(try RoostOperation.digest(text)) }
         let asked = digests
-        let missing = try await stored { store in asked.filter { !store.contains($0) } }
-        return .json(["Missing": .array(missing.map { .string($0.description) })])
+        let missing = try await stored { store in
+            asked.filter { !store.contains($0) }.map { (digest: $0, partSize: store.partSize(of: $0)) }
+        }
+        // Of these the beginning is there: `PUT` with `offset` sends the rest.
+        var partial = JSONObject()
+        for case (let digest, let size?) in missing { partial[digest.description] = .integer(Int64(size)) }
+        return .json([
+            "Missing": .array(missing.map { .string($0.digest.description) }), "Partial": .object(partial),
+        ])
     }
 
     func putManifest(_ digest: Digest, _ request: WireRequest) async throws(WireError) -> WireResponse {

@@ -12,8 +12,8 @@ struct Datasets: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Send a file or folder as the next version of a dataset.",
             discussion: """
-                Of a folder all files are taken, less hidden ones. Files that the host has already are not sent again, so \
-                one that was interrupted goes on when it is repeated. The same files as the newest version's make no new \
+                Of a folder all files are taken, less hidden ones. What the host has already is not sent again, so one \
+                that was interrupted goes on where it stopped when it is repeated. The same files as the newest version's make no new \
                 one. A training uses it with `roost train FUNCTION --channel CHANNEL=dataset:NAME`, or NAME@VERSION.
                 """)
 

@@ -135,23 +135,36 @@ extension HostClient {
         for entry in manifest.files { wanted[entry.digest] = sources[String(decoding: entry.path, as: UTF8.self)] }
 
         var missing: [Digest] = []
+        // What an upload that was cut off has left.
+        var partial: [Digest: Int] = [:]
         let digests = wanted.keys.sorted { $0.hex < $1.hex }
         for start in stride(from: 0, to: digests.count, by: 10_000) {
             let part = digests[start..<min(start + 10_000, digests.count)]
             let answer = try json(
                 "POST", .roost("artifacts", "missing"), ["Digests": .array(part.map { .string($0.description) })])
             missing += (answer["Missing"]?.arrayValue ?? []).compactMap { $0.stringValue.flatMap { Digest($0) } }
+            for entry in answer["Partial"]?.objectValue?.entries ?? [] {
+                guard let digest = Digest(entry.key), let size = entry.value.integerValue.map({ Int($0) }),
+                    let file = wanted[digest], (1...file.sizeBytes).contains(size)
+                else { continue }
+                partial[digest] = size
+            }
         }
-        let bytesTotal = missing.reduce(0) { $0 + (wanted[$1]?.sizeBytes ?? 0) }
+        let bytesTotal = missing.reduce(0) { $0 + (wanted[$1]?.sizeBytes ?? 0) - (partial[$1] ?? 0) }
         var bytesSent = 0
         for digest in missing {
             guard let file = wanted[digest] else { continue }
             progress(file.path, bytesSent, bytesTotal)
-            _ = try send(
-                "PUT", .roost("artifacts", digest.description),
-                headers: [("Content-Type", "application/octet-stream")],
-                body: .file(path: file.source, sizeBytes: file.sizeBytes, digest: digest))
-            bytesSent += file.sizeBytes
+            let offset = partial[digest] ?? 0
+            do throws(CommandError) {
+                try send(file, digest, from: offset)
+                bytesSent += file.sizeBytes - offset
+            } catch {
+                // What was there was not the beginning of this file, or somebody else goes on with it.
+                guard offset > 0, case .refused(status: 400..<500, _, _) = error else { throw error }
+                try send(file, digest, from: 0)
+                bytesSent += file.sizeBytes
+            }
         }
         _ = try send(
             "PUT", .roost("manifests", manifest.digest.description), headers: [("Content-Type", "text/plain")],
@@ -159,5 +172,13 @@ extension HostClient {
         return Uploaded(
             manifest: manifest.digest, filesCount: set.files.count, sizeBytes: set.sizeBytes,
             filesSent: missing.count, bytesSent: bytesSent)
+    }
+
+    private func send(_ file: FileSet.File, _ digest: Digest, from offset: Int) throws(CommandError) {
+        let query = [("offset", offset > 0 ? String(offset) : nil)]
+        _ = try send(
+            "PUT", .roost("artifacts", digest.description, query: query),
+            headers: [("Content-Type", "application/octet-stream")],
+            body: .file(path: file.source, sizeBytes: file.sizeBytes, digest: digest, offset: offset))
     }
 }

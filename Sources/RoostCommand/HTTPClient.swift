@@ -8,14 +8,14 @@ import Signing
 enum RequestBody {
     case none
     case bytes([UInt8])
-    /// Read while it is sent.
-    case file(path: String, sizeBytes: Int, digest: Digest)
+    /// Read while it is sent. `offset` leaves out its beginning; size and digest are those of all of it.
+    case file(path: String, sizeBytes: Int, digest: Digest, offset: Int = 0)
 
     var sizeBytes: Int {
         switch self {
         case .none: 0
         case .bytes(let bytes): bytes.count
-        case .file(_, let sizeBytes, _): sizeBytes
+        case .file(_, let sizeBytes, _, let offset): sizeBytes - offset
         }
     }
 
@@ -24,7 +24,7 @@ enum RequestBody {
         switch self {
         case .none: SHA256Hasher.digest(of: [])
         case .bytes(let bytes): SHA256Hasher.digest(of: bytes)
-        case .file(_, _, let digest): digest
+        case .file(_, _, let digest, _): digest
         }
     }
 
@@ -117,6 +117,7 @@ private final class Transfer {
     private var bytesSent = 0
     private var file: Int32 = -1
     private var filePath = ""
+    private var fileOffset = 0
     private(set) var fileFailure: CommandError?
     private(set) var response = HTTPResponse(status: 0)
 
@@ -185,14 +186,19 @@ private final class Transfer {
         case .bytes(let bytes):
             self.bytes = bytes
             try upload(sizeBytes: bytes.count)
-        case .file(let path, let sizeBytes, _):
+        case .file(let path, _, _, let offset):
             filePath = path
+            fileOffset = offset
             file = open(path, O_RDONLY | O_CLOEXEC)
             guard file >= 0 else {
                 fileFailure = .io(path: path, operation: "open", errno: errno)
                 return
             }
-            try upload(sizeBytes: sizeBytes)
+            guard lseek(file, off_t(offset), SEEK_SET) >= 0 else {
+                fileFailure = .io(path: path, operation: "read", errno: errno)
+                return
+            }
+            try upload(sizeBytes: body.sizeBytes)
         }
         let code = curl_easy_perform(easy)
         if fileFailure == nil { try check(code) }
@@ -259,7 +265,9 @@ private final class Transfer {
     }
 
     private func seek(to offset: Int) -> Int32 {
-        if file >= 0 { return lseek(file, off_t(offset), SEEK_SET) < 0 ? CURL_SEEKFUNC_FAIL : CURL_SEEKFUNC_OK }
+        if file >= 0 {
+            return lseek(file, off_t(fileOffset + offset), SEEK_SET) < 0 ? CURL_SEEKFUNC_FAIL : CURL_SEEKFUNC_OK
+        }
         bytesSent = offset
         return CURL_SEEKFUNC_OK
     }

@@ -214,6 +214,68 @@ import Testing
         #expect(try contents(try store.checkedTree(manifest) + "/m") == bytes("model"))
     }
 
+    @Test("an upload that was given up goes on in another process, and the whole is checked")
+    func parts() throws {
+        let content = bytes(String(repeating: "0123456789abcdef", count: 1 << 17))
+        let digest = SHA256Hasher.digest(of: content)
+        func begin(_ count: Int) throws {
+            let upload = try ArtifactStore(directory: root).beginUpload(expecting: digest, sizeBytes: content.count)
+            try upload.write(Array(content[..<count]))
+            upload.abort()
+        }
+        try begin(1_000_000)
+        let store = try ArtifactStore(directory: root)
+        #expect(store.partSize(of: digest) == 1_000_000)
+        let upload = try store.beginUpload(expecting: digest, sizeBytes: content.count, start: 900_000)
+        #expect(store.partSize(of: digest) == nil, "somebody is sending it")
+        #expect(throws: ArtifactError.self) {
+            try store.beginUpload(expecting: digest, sizeBytes: content.count, start: 900_000)
+        }
+        // Another one sends all of it meanwhile.
+        let second = try store.beginUpload(expecting: digest, sizeBytes: content.count)
+        try second.write(content)
+        try second.finish()
+        try upload.write(Array(content[900_000...]))
+        try upload.finish()
+        #expect(try contents(store.path(of: digest)) == content)
+        #expect(try entries(root + "/partial").isEmpty)
+        #expect(try entries(root + "/tmp").isEmpty)
+    }
+
+    @Test("a wrong beginning is dropped with the upload, a small file's is not kept, and there are not too many")
+    func badParts() throws {
+        let store = try ArtifactStore(directory: root)
+        let size = ArtifactStore.partBytesMin
+        let content = [UInt8](repeating: 7, count: size)
+        let digest = SHA256Hasher.digest(of: content)
+        func begin(_ digest: Digest, _ written: [UInt8], sizeBytes: Int) throws {
+            let upload = try store.beginUpload(expecting: digest, sizeBytes: sizeBytes)
+            try upload.write(written)
+            upload.abort()
+        }
+        try begin(digest, [1, 2, 3], sizeBytes: size)
+        let upload = try store.beginUpload(expecting: digest, sizeBytes: size, start: 3)
+        try upload.write(Array(content[3...]))
+        #expect(throws: ArtifactError.self) { try upload.finish() }
+        #expect(store.partSize(of: digest) == nil)
+        try begin(digest, [7], sizeBytes: size - 1)
+        #expect(store.partSize(of: digest) == nil)
+        try begin(digest, [7], sizeBytes: size)
+        #expect(throws: ArtifactError.sizeMismatch(expected: 2, actual: 1)) {
+            try store.beginUpload(expecting: digest, sizeBytes: size, start: 2)
+        }
+        #expect(throws: ArtifactError.sizeMismatch(expected: 1, actual: 0)) {
+            try store.beginUpload(expecting: digest, sizeBytes: size, start: 1)
+        }
+        for number in 0..<20 { try begin(SHA256Hasher.digest(of: [UInt8(number)]), [7], sizeBytes: size) }
+        #expect(try entries(root + "/partial").count == ArtifactStore.partsMax)
+        try python(
+            "import os, sys\nfor name in os.listdir(sys.argv[1]): os.utime(sys.argv[1] + '/' + name, (0, 0))",
+            [root + "/partial"])
+        _ = try ArtifactStore(directory: root)
+        #expect(try entries(root + "/partial").isEmpty)
+    }
+
     @Test("a folder is stored by content, path and executable bit")
     func folder() throws {
         let store = try ArtifactStore(directory: root)

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 
 import pytest
 
-from roost_host import BINARY, FUNCTIONS, RoostHost
+from roost_host import BINARY, FUNCTIONS, RoostHost, until
 
 from test_training import create_model
 
@@ -81,6 +82,83 @@ def test_an_interrupted_upload_goes_on_where_it_stopped(host, tmp_path):
     # What a first try had sent before it was cut off.
     host.upload({str(number): bytes([number]) * 100_000 for number in range(3)})
     assert "4 files, 400.0 kB, 100.0 kB sent" in host.roost("data", "put", "resumed", tmp_path / "set")
+
+
+def cut_off(host, content, sent):
+    """Begins to upload a file as a client does that goes away in the middle; its digest."""
+    digest = "sha256:" + hashlib.sha256(content).hexdigest()
+    with socket.create_connection(("127.0.0.1", host.port)) as connection:
+        connection.sendall(
+            f"PUT /roost/v1/artifacts/{digest} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+            .encode() + sent)
+    return digest
+
+
+def part(host, digest):
+    """How much of a file the host says that it has."""
+    answer = host.call("POST", "/roost/v1/artifacts/missing", {"Digests": [digest]})
+    assert answer["Missing"] in ([], [digest])
+    return answer["Partial"].get(digest, 0)
+
+
+def large(seed, size=6_000_000):
+    return b"".join(hashlib.sha256(b"%d %d" % (seed, n)).digest() for n in range(size // 32))
+
+
+@pytest.mark.parametrize("end", ["client", "host"])
+def test_a_large_file_that_was_cut_off_goes_on_where_it_stopped(tmp_path, end):
+    content = large(1)
+    (tmp_path / "file").write_bytes(content)
+    with RoostHost(tmp_path / "data", CONFIG) as host:
+        if end == "client":
+            digest = cut_off(host, content, content[:4_000_000])
+        else:
+            digest = "sha256:" + hashlib.sha256(content).hexdigest()
+            with socket.create_connection(("127.0.0.1", host.port)) as connection:
+                connection.sendall(
+                    f"PUT /roost/v1/artifacts/{digest} HTTP/1.1\r\nHost: localhost\r\n"
+                    f"Content-Length: {len(content)}\r\n\r\n".encode() + content[:4_000_000])
+                # The host keeps up to a megabyte in memory.
+                until(lambda: sum(file.stat().st_size for file in (host.data_dir / "artifacts/partial").iterdir())
+                      >= 2_000_000, 10, "the beginning on the disk")
+                host.kill9()
+            host.start()
+        there = until(lambda: part(host, digest), 10, "the beginning")
+        assert 2_000_000 <= there <= 4_000_000
+        text = host.roost("data", "put", "cut", tmp_path / "file")
+        assert f"{(len(content) - there) / 1e6:.1f} MB sent" in text, text
+        assert part(host, digest) == 0 and list((host.data_dir / "artifacts/partial").iterdir()) == []
+        assert stored_file(host, content).read_bytes() == content
+
+
+def test_a_beginning_that_is_not_that_of_the_file_is_dropped(host, tmp_path):
+    content = large(2)
+    (tmp_path / "file").write_bytes(content)
+    digest = cut_off(host, content, b"x" * 3_000_000)
+    until(lambda: part(host, digest), 10, "the beginning")
+    # It is tried, found to be another file's, and all is sent.
+    assert f"{len(content) / 1e6:.1f} MB sent" in host.roost("data", "put", "other", tmp_path / "file")
+    assert stored_file(host, content).read_bytes() == content
+    assert part(host, digest) == 0
+
+
+def test_offsets_that_cannot_be_are_refused(host):
+    content = large(3)
+    digest = cut_off(host, content, content[:3_000_000])
+    there = until(lambda: part(host, digest), 10, "the beginning")
+    path = f"/roost/v1/artifacts/{digest}"
+    for offset in ("-1", "x", str(2**63)):
+        assert host.request("PUT", f"{path}?offset={offset}", b"x").status == 400, offset
+    assert host.request("PUT", f"{path}?offset={2**62}", b"x").status == 413
+    # More than there is: the beginning may be gone, so it is sent again.
+    answer = host.request("PUT", f"{path}?offset={there + 1}", content[there + 1:])
+    assert answer.status == 400, answer
+    other = "sha256:" + hashlib.sha256(b"never begun").hexdigest()
+    assert host.request("PUT", f"/roost/v1/artifacts/{other}?offset=5", b"begun" * 300_000).status == 400
+    # A small file is not worth it.
+    assert host.request("PUT", f"/roost/v1/artifacts/{other}?offset=6", b"begun").status == 400
+    assert host.request("PUT", path, content).status == 201
+    assert host.request("PUT", f"{path}?offset=100", content[100:]).status == 200, "it is there"
 
 
 def test_lists_come_in_pages(host):
