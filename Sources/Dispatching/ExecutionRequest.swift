@@ -13,10 +13,12 @@ package struct ExecutionRequest {
     package var caller: Caller
     /// What the tries of one client call have in common; `nil` when there is nothing that tells them.
     package var retryKey: String?
+    /// As in `Execution`.
+    package var priority: Int
 
     package init(
         route: Catalog.Route, qualifier: Qualifier?, name: ExecutionName?, payload: [UInt8], caller: Caller,
-        retryKey: String? = nil
+        retryKey: String? = nil, priority: Int = 0
     ) {
         self.route = route
         self.qualifier = qualifier
@@ -24,5 +26,6 @@ package struct ExecutionRequest {
         self.payload = payload
         self.caller = caller
         self.retryKey = retryKey
+        self.priority = priority
     }
 }

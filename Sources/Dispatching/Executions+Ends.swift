@@ -270,7 +270,8 @@ extension ExecutionHead {
         Execution(
             id: id, name: name, function: function, functionName: functionName, qualifier: qualifier, version: version,
             input: [], baseVersion: baseVersion, channels: channels, promote: promote, acceptedAt: acceptedAt,
-            chainDepth: chainDepth, status: status, attempt: attempt, startedAt: startedAt, endedAt: endedAt,
+            chainDepth: chainDepth, priority: priority, status: status, attempt: attempt, startedAt: startedAt,
+            endedAt: endedAt,
             result: nil, failure: failure,
             notBefore: notBefore, pausedAt: pausedAt, pausedMilliseconds: pausedMilliseconds,
             publishedVersion: publishedVersion, promotion: promotion, progress: progress)

@@ -34,6 +34,8 @@ package final class Executions {
         package var windowMax = 1024
         /// Of them, those of one function.
         package var windowOfFunctionMax = 256
+        /// ... of one training function: no more than can run, since the others' turn may be days away.
+        package var windowOfTrainingMax = 1
         /// No more are taken into the window while the events of those in it have so many bytes.
         package var windowBytesMax = 256 << 20
         /// Executions that have not ended; more are refused.
@@ -192,7 +194,8 @@ package final class Executions {
             id: id, name: name, function: function.id, functionName: function.name, qualifier: request.qualifier,
             version: request.route.version.number, input: request.payload, baseVersion: base,
             channels: channels, promote: directives?.promote?.alias, acceptedAt: now,
-            retryKey: request.retryKey, chainDepth: chainDepth)
+            retryKey: request.retryKey, chainDepth: chainDepth,
+            priority: request.priority)
         var changes: [Change] = [
             .addExecution(execution), .addEvents(id, [ExecutionEvent(kind: .accepted, at: now)]),
         ]
@@ -231,7 +234,7 @@ package final class Executions {
     /// A new execution is stored, and waits for its turn.
     func takeUp(_ execution: Execution) {
         liveCount += 1
-        queue.add(execution.id, of: execution.function)
+        queue.add(execution.id, of: execution.function, priority: execution.priority)
         startWaiting()
     }
 
@@ -287,7 +290,9 @@ package final class Executions {
             last = newest.sequence
             liveCount += page.count
             for execution in page where execution.isQueued {
-                enqueue(execution.id, of: execution.function, notBefore: execution.notBefore)
+                enqueue(
+                    execution.id, of: execution.function, priority: execution.priority,
+                    notBefore: execution.notBefore)
             }
         }
         // An execution whose end was stored has no more use for its files.
@@ -355,14 +360,18 @@ package final class Executions {
 
     // MARK: - Running
 
-    func enqueue(_ head: ExecutionHead) { enqueue(head.id, of: head.function, notBefore: head.notBefore) }
+    func enqueue(_ head: ExecutionHead) {
+        enqueue(head.id, of: head.function, priority: head.priority, notBefore: head.notBefore)
+    }
 
-    private func enqueue(_ id: Execution.ID, of function: Function.ID, notBefore: Timestamp?) {
+    private func enqueue(
+        _ id: Execution.ID, of function: Function.ID, priority: Int, notBefore: Timestamp?
+    ) {
         if let notBefore, !hasCome(notBefore) {
-            queue.add(id, of: function, notBefore: notBefore)
+            queue.add(id, of: function, priority: priority, notBefore: notBefore)
             startDelayTimer()
         } else {
-            queue.add(id, of: function)
+            queue.add(id, of: function, priority: priority)
         }
     }
 
@@ -388,11 +397,16 @@ package final class Executions {
     /// One after the other, because each is read from the registry first: so they keep their order.
     private func startAll() async {
         while !isShuttingDown, inWindow < settings.windowMax, inWindow == 0 || windowBytes < settings.windowBytesMax,
-            let (id, function) = queue.take({ inWindowOfFunction[$0, default: 0] < settings.windowOfFunctionMax })
+            let (id, function) = queue.take({ inWindowOfFunction[$0, default: 0] < windowMax(of: $0) })
         {
             await start(id, of: function)
         }
         isStarting = false
+    }
+
+    private func windowMax(of function: Function.ID) -> Int {
+        let isTraining = management.catalog.entry(function)?.function.latest.configuration.settings.trains != nil
+        return isTraining ? settings.windowOfTrainingMax : settings.windowOfFunctionMax
     }
 
     private func start(_ id: Execution.ID, of function: Function.ID) async {
@@ -402,7 +416,7 @@ package final class Executions {
         } catch {
             report("execution \(id) cannot be read, and is tried again in 5 s: \(error)")
             let later = Timestamp(millisecondsSince1970: EventLoop.wallClock.millisecondsSince1970 + 5000)
-            return enqueue(id, of: function, notBefore: later)
+            return enqueue(id, of: function, priority: 0, notBefore: later)
         }
         // It was stopped while it waited, or deleted after that.
         guard let stored, !stored.status.isEnded else { return }

@@ -81,6 +81,10 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package let retryKey: String?
     /// How many executions before this one led to it, each by its destination; 0 for one that a client started.
     package let chainDepth: Int
+    /// Of those of its function that wait, the highest comes first; -100 to 100.
+    package let priority: Int
+
+    package static let priorities = -100...100
 
     package var status: Status
     /// Attempts started so far, 0 before the first.
@@ -109,6 +113,7 @@ package struct Execution: Equatable, Sendable, Identifiable {
         id: ID, name: ExecutionName, function: Function.ID, functionName: FunctionName, qualifier: Qualifier?,
         version: VersionNumber, input: [UInt8], baseVersion: VersionNumber? = nil, channels: [Channel] = [],
         promote: AliasName? = nil, acceptedAt: Timestamp, retryKey: String? = nil, chainDepth: Int = 0,
+        priority: Int = 0,
         status: Status = .queued, attempt: Int = 0,
         startedAt: Timestamp? = nil, endedAt: Timestamp? = nil, result: [UInt8]? = nil, failure: Failure? = nil,
         notBefore: Timestamp? = nil, pausedAt: Timestamp? = nil, pausedMilliseconds: Int64 = 0,
@@ -127,6 +132,7 @@ package struct Execution: Equatable, Sendable, Identifiable {
         self.acceptedAt = acceptedAt
         self.retryKey = retryKey
         self.chainDepth = chainDepth
+        self.priority = priority
         self.status = status
         self.attempt = attempt
         self.startedAt = startedAt

@@ -17,11 +17,12 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     case committed = "publish.committed"
 
     private static let variable = "ROOST_FAULT_POINT"
-    private static let chosen = getenv(variable).map { String(cString: $0) }.flatMap(FaultPoint.init(rawValue:))
+    private static let chosen = value.flatMap(FaultPoint.init(rawValue:))
+    private static var value: String? { unsafe getenv(variable).map { unsafe String(cString: $0) } }
 
     /// What the environment says, when that is no fault point.
     package static var unknown: String? {
-        getenv(variable).map { String(cString: $0) }.flatMap { FaultPoint(rawValue: $0) == nil ? $0 : nil }
+        value.flatMap { FaultPoint(rawValue: $0) == nil ? $0 : nil }
     }
 
     package func pass() {

@@ -150,9 +150,11 @@ package final class RoostHost {
         dispatcher.isCurrent = { [unowned catalog] route in
             catalog.entry(route.function.id)?.version(route.version.number)?.revision == route.version.revision
         }
+        var executionSettings = settings.executions
+        executionSettings.windowOfTrainingMax = settings.limits.trainingConcurrency
         let executions = Executions(
             loop: loop, registry: registry, management: management, dispatcher: dispatcher, placement: placement,
-            settings: settings.executions
+            settings: executionSettings
         ) { [logger] in logger.error("\($0)") }
         self.executions = executions
         let lambda = LambdaAPI(management: management, executions: executions, loop: loop, pythonMinor: pythonMinor)

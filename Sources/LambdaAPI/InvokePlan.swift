@@ -29,6 +29,8 @@ package struct InvokePlan {
     /// Decoded.
     package let clientContext: [UInt8]?
     package let executionName: ExecutionName?
+    /// Of an event: as in `Execution`.
+    package let priority: Int
     package let traceID: String
     package let bodyBytesMax: Int
     /// What to answer when the body is in order: faults of the head that come after those of the body.

@@ -38,6 +38,14 @@ extension LambdaAPI {
             violations.check(
                 text, at: "durableExecutionName", pattern: "[a-zA-Z0-9-_]+", text.utf8.allSatisfy(isWordByte))
         }
+        var priority = 0
+        if let text = header("roost-priority"), !text.isEmpty {
+            guard let number = Int(text), Execution.priorities.contains(number) else {
+                throw .invalid("Roost-Priority is a number from -100 to 100, not '\(text)'.")
+            }
+            guard kind == .event else { throw .invalid("Roost-Priority is for the Event invocation type.") }
+            priority = number
+        }
         try violations.refuse()
         let route: Catalog.Route
         do throws(ManagementError) {
@@ -74,7 +82,7 @@ extension LambdaAPI {
         return InvokePlan(
             kind: kind, form: form, route: route, qualifier: reference.qualifier,
             wantsLogTail: wantsLogTail && kind != .event,
-            clientContext: clientContext, executionName: executionName,
+            clientContext: clientContext, executionName: executionName, priority: priority,
             traceID: Self.traceID(header) ?? UniqueID.trace(at: EventLoop.wallClock),
             bodyBytesMax: bodyBytesMax(kind, form),
             lateRefusal: lateRefusal)
@@ -172,7 +180,7 @@ extension LambdaAPI {
     ) async -> WireResponse {
         let request = ExecutionRequest(
             route: plan.route, qualifier: plan.qualifier, name: plan.executionName,
-            payload: InvokePlan.event(payload), caller: caller, retryKey: retryKey)
+            payload: InvokePlan.event(payload), caller: caller, retryKey: retryKey, priority: plan.priority)
         do throws(ManagementError) {
             let execution = try await executions.accept(request).execution
             let arn = ARN.execution(execution.functionName, execution.version, execution.name, execution.id)

@@ -13,6 +13,7 @@ package struct ExecutionHead: Equatable, Sendable, Identifiable {
     package let promote: AliasName?
     package let acceptedAt: Timestamp
     package let chainDepth: Int
+    package let priority: Int
     package var status: Execution.Status
     package var attempt: Int
     package var startedAt: Timestamp?
@@ -33,7 +34,8 @@ extension ExecutionHead {
             id: execution.id, name: execution.name, function: execution.function,
             functionName: execution.functionName, qualifier: execution.qualifier, version: execution.version,
             baseVersion: execution.baseVersion, channels: execution.channels, promote: execution.promote,
-            acceptedAt: execution.acceptedAt, chainDepth: execution.chainDepth, status: execution.status,
+            acceptedAt: execution.acceptedAt, chainDepth: execution.chainDepth,
+            priority: execution.priority, status: execution.status,
             attempt: execution.attempt,
             startedAt: execution.startedAt, endedAt: execution.endedAt, failure: execution.failure,
             notBefore: execution.notBefore,

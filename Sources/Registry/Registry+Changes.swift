@@ -265,16 +265,16 @@ private func insert(_ execution: Execution, to db: Database) throws {
         try db.run(
             """
             INSERT INTO execution (id, function, name, functionName, qualifier, version, baseVersion, channels, promote,
-                acceptedAt, retryKey, chainDepth, status, attempt, startedAt, endedAt, failure, notBefore,
+                acceptedAt, retryKey, chainDepth, priority, status, attempt, startedAt, endedAt, failure, notBefore,
                 pausedAt, pausedMilliseconds, publishedVersion, promotion, progress)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 execution.id.text, execution.function.value, execution.name.text, execution.functionName.text,
                 execution.qualifier?.description, execution.version.column, execution.baseVersion?.column,
                 try jsonText(execution.channels.map { ChannelColumn($0) }),
                 execution.promote?.text, execution.acceptedAt.millisecondsSince1970, execution.retryKey,
-                execution.chainDepth,
+                execution.chainDepth, execution.priority,
             ] + state(of: execution))
     } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_UNIQUE {
         if try sequence(of: execution.id, in: db) != nil { throw RegistryError.conflict(.executionID(execution.id)) }

@@ -88,6 +88,7 @@ extension Registry {
         package let sequence: Int64
         package let id: Execution.ID
         package let function: Function.ID
+        package let priority: Int
         /// Else it is paused, or an attempt is running.
         package let isQueued: Bool
         package let notBefore: Timestamp?
@@ -101,13 +102,13 @@ extension Registry {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT sequence, id, function, status, notBefore FROM execution
+                    SELECT sequence, id, function, priority, status, notBefore FROM execution
                     WHERE \(isLiveExecution) AND sequence > ? ORDER BY sequence LIMIT ?
                     """, arguments: [after, limit]
             ).map { row in
                 WaitingExecution(
                     sequence: row["sequence"], id: Execution.ID(row["id"]), function: Function.ID(row["function"]),
-                    isQueued: row["status"] == Execution.Status.queued.rawValue,
+                    priority: row["priority"], isQueued: row["status"] == Execution.Status.queued.rawValue,
                     notBefore: (row["notBefore"] as Int64?).map(Timestamp.init(millisecondsSince1970:)))
             }
         }

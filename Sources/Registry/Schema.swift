@@ -198,7 +198,11 @@ func makeMigrator() -> DatabaseMigrator {
                 """)
     }
     migrator.registerMigration("5") { db in
-        try db.execute(sql: "CREATE INDEX executionEnded ON execution(endedAt) WHERE endedAt IS NOT NULL")
+        try db.execute(
+            sql: """
+                CREATE INDEX executionEnded ON execution(endedAt) WHERE endedAt IS NOT NULL;
+                ALTER TABLE execution ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+                """)
     }
     return migrator
 }

@@ -139,6 +139,7 @@ extension RoostAPI {
             "Status": .string(execution.status.rawValue), "Attempt": .integer(Int64(execution.attempt)),
             "AcceptedAt": execution.acceptedAt.json,
         ]
+        if execution.priority != 0 { document["Priority"] = .integer(Int64(execution.priority)) }
         if let startedAt = execution.startedAt { document["StartedAt"] = startedAt.json }
         if let endedAt = execution.endedAt { document["EndedAt"] = endedAt.json }
         if let failure = execution.failure {

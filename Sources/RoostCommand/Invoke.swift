@@ -26,6 +26,9 @@ struct Invoke: ParsableCommand {
         help: "Make an execution of this name, or wait for the one that there is. The same name twice is the same one.")
     var executionName: String?
 
+    @Option(help: "With --async: of its function's that wait, the highest comes first; -100 to 100. Default: 0.")
+    var priority: Int?
+
     @Flag(help: "Print the answer while the function yields it.")
     var stream = false
 
@@ -36,6 +39,7 @@ struct Invoke: ParsableCommand {
 
     func validate() throws {
         if stream, executionName != nil { throw ValidationError("--stream and --name exclude each other") }
+        if priority != nil, !isAsync { throw ValidationError("--priority goes with --async") }
         if stream, isAsync { throw ValidationError("--stream and --async exclude each other") }
     }
 
@@ -44,7 +48,7 @@ struct Invoke: ParsableCommand {
         let reference = try FunctionReference(function)
         let body = try Payload.read(data)
         if isAsync {
-            let arn = try host.start(reference, payload: body, name: executionName)
+            let arn = try host.start(reference, payload: body, name: executionName, priority: priority)
             if client.json { Terminal.print(["executionArn": .string(arn)]) } else { Terminal.print(arn) }
             return
         }
@@ -120,9 +124,12 @@ extension HostClient {
     }
 
     /// Starts an asynchronous invocation and returns the ARN of its execution.
-    func start(_ reference: FunctionReference, payload: [UInt8], name: String?) throws(CommandError) -> String {
+    func start(
+        _ reference: FunctionReference, payload: [UInt8], name: String?, priority: Int? = nil
+    ) throws(CommandError) -> String {
         var headers = [("X-Amz-Invocation-Type", "Event")]
         if let name { headers += try HostClient.nameHeader(name) }
+        if let priority { headers.append(("Roost-Priority", String(priority))) }
         let path = RequestPath.lambda(reference.name, "invocations", query: [("Qualifier", reference.qualifier)])
         let response = try send("POST", path, headers: headers, body: .bytes(payload))
         guard let arn = response["x-amz-durable-execution-arn"] else {

@@ -43,6 +43,9 @@ struct Train: ParsableCommand {
         help: ArgumentHelp("The execution's name. The same name twice is the same execution.", valueName: "execution"))
     var executionName: String?
 
+    @Option(help: "Of the function's trainings that wait, the highest comes first; -100 to 100. Default: 0.")
+    var priority: Int?
+
     @Flag(help: "Return when the training is accepted.")
     var detach = false
 
@@ -81,7 +84,8 @@ struct Train: ParsableCommand {
         }
         let event = Train.event(hyperparameters, base: base, channels: artifacts, promote: promote, gate: gate)
         let arn = try host.start(
-            try FunctionReference(reference.name + "-train"), payload: event.encoded(), name: executionName)
+            try FunctionReference(reference.name + "-train"), payload: event.encoded(), name: executionName,
+            priority: priority)
         let id = executionID(arn)
         if detach {
             if client.json {

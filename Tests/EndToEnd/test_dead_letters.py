@@ -78,3 +78,32 @@ def test_what_ended_long_ago_is_deleted(tmp_path):
             for table in ("execution", "executionInput", "executionResult"):
                 assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (1,), table
         host.start()
+
+
+def test_the_highest_priority_of_a_function_comes_first_also_after_a_kill(tmp_path):
+    with RoostHost(tmp_path / "data", {"trainingConcurrency": 1}) as host:
+        host.create("m", FRAGILE)
+        host.create("m-train", """
+import os, time
+def handler(event, context):
+    time.sleep(event["seconds"])
+    open(os.environ["ROOST_OUTPUT_DIR"] + "/model", "w").write(event["id"])
+""", environment={"ROOST_TRAINS": "m"}, timeout=60)
+
+        def train(name, seconds, *options):
+            arn = host.roost("invoke", "m-train", "--async", "-d", json.dumps({"id": name, "seconds": seconds}), *options)
+            return arn.strip().rsplit("/", 1)[1]
+
+        first = train("first", 2)
+        host.running(first)
+        ordinary = [train(f"o{number}", 0) for number in range(2)]
+        host.kill9()
+        host.start()
+        urgent = train("urgent", 0, "--priority=50")
+        assert host.execution(urgent)["Priority"] == 50
+        ends = [host.finished(identifier, 30) for identifier in (first, urgent, *ordinary)]
+        assert [end["Status"] for end in ends] == ["SUCCEEDED"] * 4
+        assert sorted(ends, key=lambda end: end["StartedAt"]) == ends
+        assert host.request(
+            "POST", "/2015-03-31/functions/m-train/invocations", {}, {
+                "X-Amz-Invocation-Type": "Event", "Roost-Priority": "101"}).status == 400
