@@ -312,6 +312,7 @@ extension Scheduler {
             let pool = startLines[isTraining: isTraining].firstPool(of: function)
             if needsStart(pool, at: now) { return pool }
             leaveStartLine(pool)
+            isLineStuck = false
         }
         return nil
     }

@@ -163,7 +163,8 @@ def test_a_swift_training_resumes_from_its_checkpoint_after_the_hosts_end(host, 
 
 def test_a_training_paused_half_way_ends_with_the_same_bits_as_one_that_was_not(host, trained):
     channel = host.upload({"train.tsv": "".join(f"{label}\t{text}\n" for label, text in lines(6000, seed=4)).encode()})
-    event = {"epochs": 40, "patience": 40, "seed": 7, "roost": {"channels": {"train": channel}}}
+    # Progress is stored four times a second, and an epoch takes some milliseconds.
+    event = {"epochs": 800, "patience": 800, "seed": 7, "roost": {"channels": {"train": channel}}}
 
     def lineage(identifier):
         execution = host.finished(identifier, 60)
@@ -173,10 +174,10 @@ def test_a_training_paused_half_way_ends_with_the_same_bits_as_one_that_was_not(
 
     _, whole = lineage(host.start_execution("sentiment-train", event))
     identifier = host.start_execution("sentiment-train", event)
-    host.running(identifier, step=20, seconds=30)
+    host.running(identifier, step=200, seconds=30)
     host.roost("executions", "pause", identifier)
     until(lambda: host.execution(identifier)["Status"] == "PAUSED", 20, "the pause")
-    assert 20 <= host.execution(identifier)["Progress"]["step"] < 40, "it was paused before its end"
+    assert 200 <= host.execution(identifier)["Progress"]["step"] < 800, "it was paused before its end"
     host.roost("executions", "resume", identifier)
     execution, parts = lineage(identifier)
     assert execution["Attempt"] == 2

@@ -258,7 +258,7 @@ final class World {
 
     private func carryOut(_ action: Action, _ buffer: ActionBuffer) {
         switch action {
-        case .start(let worker, let pool, _): started(worker, pool)
+        case .start(let worker, let pool, let cause): started(worker, pool, cause)
         case .dispatch(let batch, let slot): for id in buffer[batch] { dispatched(id, slot) }
         case .stop(let worker, let reason):
             guard workers[worker] != nil, workers[worker]?.running.isEmpty == true, workers[worker]?.state != .stopping
@@ -290,7 +290,7 @@ final class World {
         }
     }
 
-    private func started(_ id: WorkerID, _ pool: PoolID) {
+    private func started(_ id: WorkerID, _ pool: PoolID, _ cause: StartCause) {
         guard id > lastWorker, let model = pools[pool] else { return violations.append("\(id) is used again") }
         lastWorker = id
         if case .some(.some(let limit)) = reserved[model.settings.function], slots(model.settings.function) >= limit {
@@ -299,7 +299,10 @@ final class World {
         if workers.values.filter({ $0.state == .starting }).count >= limits.startsInFlightMax {
             violations.append("start beyond starts in flight")
         }
-        if limits.scaleUp == .provisionedOnly, model.workers.count(where: isAlive) >= max(1, model.provisioned) {
+        // A hand-over starts as many as the other version had in use.
+        if limits.scaleUp == .provisionedOnly, cause != .redeploy,
+            model.workers.count(where: isAlive) >= max(1, model.provisioned)
+        {
             violations.append("start beyond what is provisioned")
         }
         if model.settings.isTraining, trainingSlots >= limits.trainingConcurrency {
