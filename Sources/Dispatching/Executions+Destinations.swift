@@ -29,6 +29,7 @@ extension Executions {
         var expiresAt: Timestamp?
         var onSuccess: EventInvokeConfiguration.Destination?
         var onFailure: EventInvokeConfiguration.Destination?
+        var deadLetterTarget: TargetARN?
     }
 
     /// Executions that one leads to by destinations, each by the one before. Two functions that are each other's
@@ -39,7 +40,8 @@ extension Executions {
 
     func policy(of head: ExecutionHead) -> Policy {
         let qualifier = head.qualifier ?? .version(.latest)
-        let configured = management.catalog.entry(head.function)?.eventInvokeConfigurations[qualifier]
+        let entry = management.catalog.entry(head.function)
+        let configured = entry?.eventInvokeConfigurations[qualifier]
         // Trainings have a base. Hours of one are not run again, nor is its place in the queue lost, unasked.
         let isTraining = head.baseVersion != nil
         let ageSeconds =
@@ -51,52 +53,132 @@ extension Executions {
                     millisecondsSince1970: head.acceptedAt.millisecondsSince1970 + head.pausedMilliseconds
                         + Int64($0) * 1000)
             },
-            onSuccess: configured?.onSuccess, onFailure: configured?.onFailure)
+            onSuccess: configured?.onSuccess, onFailure: configured?.onFailure,
+            deadLetterTarget: entry?.version(head.version)?.configuration.deadLetterTarget)
     }
 
-    /// What an execution's end brings for its destination, to be committed with the end: so it is invoked once.
-    struct Delivery {
+    /// What an execution's end brings for those who hear of it, to be committed with the end: so nobody is forgotten, and a
+    /// function is invoked once.
+    struct Notification {
         var changes: [Change] = []
         /// To be taken up when the changes are stored.
         var execution: Execution?
+        var deliveries: [Delivery] = []
     }
 
-    func delivery(of head: ExecutionHead, _ conclusion: Conclusion) async -> Delivery {
+    /// - Parameter failure: what the execution failed with; `nil` for a success, and when it was stopped, which is no dead
+    ///   letter.
+    func notification(
+        of head: ExecutionHead, _ conclusion: Conclusion, _ failure: Execution.Failure? = nil
+    ) async -> Notification {
         let policy = policy(of: head)
         let destination = conclusion.condition == .success ? policy.onSuccess : policy.onFailure
-        guard let destination else { return Delivery() }
-        var detail: JSONObject = [
-            "destination": .string(destination.text), "condition": .string(conclusion.condition.rawValue),
-        ]
-        var delivery = Delivery()
-        do throws(ManagementError) {
-            guard head.chainDepth < Self.chainDepthMax else {
-                throw .invalid("\(Self.chainDepthMax) executions led to this one, each by its destination")
-            }
-            let record = Self.record(of: try await execution(head.id), attempts: head.attempt, conclusion)
-            guard record.count <= Self.recordBytesMax else {
-                throw .invalid("its record has \(record.count) bytes; allowed are \(Self.recordBytesMax)")
-            }
-            let route = try management.catalog.route(destination.function, destination.qualifier)
-            let (execution, changes) = try await make(
-                ExecutionRequest(
-                    route: route, qualifier: destination.qualifier, name: nil, payload: record,
-                    caller: Caller(name: "execution \(head.id)", requestID: head.id.text)),
-                chainDepth: head.chainDepth + 1)
-            delivery.execution = execution
-            delivery.changes = changes
-            detail["execution"] = .string(execution.id.text)
-        } catch {
-            detail["notInvoked"] = .string(error.description)
+        let deadLetterTarget = failure == nil ? nil : policy.deadLetterTarget
+        var notification = Notification()
+        guard destination != nil || deadLetterTarget != nil else { return notification }
+        var events: [ExecutionEvent] = []
+        func note(_ detail: JSONObject) {
+            events.append(
+                .init(kind: .destination, at: EventLoop.wallClock, detail: JSONValue.object(detail).text()))
         }
-        delivery.changes.append(
-            .addEvents(
-                head.id,
-                [
-                    ExecutionEvent(
-                        kind: .destination, at: EventLoop.wallClock, detail: JSONValue.object(detail).text())
-                ]))
-        return delivery
+        let stored: Execution
+        do throws(ManagementError) { stored = try await execution(head.id) } catch {
+            note(["notInvoked": .string("its event cannot be read: \(error)")])
+            notification.changes = [.addEvents(head.id, events)]
+            return notification
+        }
+        if let destination {
+            var detail: JSONObject = [
+                "destination": .string(destination.text), "condition": .string(conclusion.condition.rawValue),
+            ]
+            let record = Self.record(of: stored, attempts: head.attempt, conclusion)
+            switch destination.receiver {
+            case .function(let function, let qualifier):
+                do throws(ManagementError) {
+                    let (execution, changes) = try await invocation(of: function, qualifier, with: record, after: head)
+                    notification.execution = execution
+                    notification.changes += changes
+                    detail["execution"] = .string(execution.id.text)
+                } catch {
+                    detail["notInvoked"] = .string(error.description)
+                }
+            case .target(let target):
+                if let refusal = add(.record, record, to: target, of: head, &notification) {
+                    detail["notInvoked"] = .string(refusal)
+                }
+            }
+            note(detail)
+        }
+        if let deadLetterTarget, let failure {
+            var detail: JSONObject = ["deadLetterTarget": .string(deadLetterTarget.text)]
+            let letter = Self.deadLetter(of: stored, failure)
+            if let refusal = add(.deadLetter, letter, to: deadLetterTarget, of: head, &notification) {
+                detail["notInvoked"] = .string(refusal)
+            }
+            note(detail)
+        }
+        notification.changes.append(.addEvents(head.id, events))
+        return notification
+    }
+
+    /// What was committed with an end takes its course.
+    func carryOut(_ notification: Notification) {
+        if let next = notification.execution { takeUp(next) }
+        for delivery in notification.deliveries { deliveries.added(delivery) }
+    }
+
+    private func invocation(
+        of function: FunctionName, _ qualifier: Qualifier?, with record: [UInt8], after head: ExecutionHead
+    ) async throws(ManagementError) -> (Execution, [Change]) {
+        guard head.chainDepth < Self.chainDepthMax else {
+            throw .invalid("\(Self.chainDepthMax) executions led to this one, each by its destination")
+        }
+        guard record.count <= Self.recordBytesMax else {
+            throw .invalid("its record has \(record.count) bytes; allowed are \(Self.recordBytesMax)")
+        }
+        return try await make(
+            ExecutionRequest(
+                route: try management.catalog.route(function, qualifier), qualifier: qualifier, name: nil,
+                payload: record, caller: Caller(name: "execution \(head.id)", requestID: head.id.text)),
+            chainDepth: head.chainDepth + 1)
+    }
+
+    /// - Returns: why the target is not told; `nil` when it will be.
+    private func add(
+        _ content: Delivery.Content, _ document: [UInt8], to target: TargetARN, of head: ExecutionHead,
+        _ notification: inout Notification
+    ) -> String? {
+        if let refusal = deliveries.refusal(of: target) { return refusal }
+        let now = EventLoop.wallClock
+        let delivery = Delivery(execution: head.id, content: content, target: target, createdAt: now, notBefore: now)
+        notification.changes.append(.addDelivery(delivery, document: document))
+        notification.deliveries.append(delivery)
+        return nil
+    }
+
+    /// An event that could not be processed, as a client of SQS receives it from a dead-letter queue: the event's text, and
+    /// the attributes that AWS gives it.
+    static func deadLetter(of execution: Execution, _ failure: Execution.Failure) -> [UInt8] {
+        var writer = JSONWriter(capacity: 512 + execution.input.count)
+        func attribute(_ name: String, _ type: String, _ value: String) {
+            writer.key(name)
+            writer.beginObject()
+            writer.member("DataType", type)
+            writer.member("StringValue", value)
+            writer.endObject()
+        }
+        writer.beginObject()
+        writer.member("MessageId", execution.id.text)
+        writer.member("Body", String(decoding: execution.input, as: UTF8.self))
+        writer.key("MessageAttributes")
+        writer.beginObject()
+        attribute("RequestID", "String", execution.id.text)
+        attribute("ErrorCode", "Number", "200")
+        // AWS keeps the first kilobyte.
+        attribute("ErrorMessage", "String", String(failure.message.prefix(1024)))
+        writer.endObject()
+        writer.endObject()
+        return writer.finish()
     }
 
     /// The event of a destination, as AWS makes it.

@@ -124,7 +124,8 @@ extension Executions {
         execution.isEnding = true
         let progress = takeProgress(execution)
         let attemptEnded = attemptEnded(execution)
-        let delivery = await delivery(of: execution.head, Conclusion(condition: .success, response: result.answer))
+        let notification = await notification(
+            of: execution.head, Conclusion(condition: .success, response: result.answer))
         let now = EventLoop.wallClock
         var head = execution.head
         head.status = .succeeded
@@ -147,7 +148,7 @@ extension Executions {
                 var update = head.update
                 update.result = result.answer
                 let published = JSONValue.object(["version": .integer(Int64(number))]).text()
-                return progress + delivery.changes + [
+                return progress + notification.changes + [
                     .updateExecution(update),
                     .addEvents(
                         id,
@@ -169,7 +170,7 @@ extension Executions {
         FaultPoint.committed.pass()
         execution.head = head
         forget(execution)
-        if let next = delivery.execution { takeUp(next) }
+        carryOut(notification)
     }
 
     // MARK: - Failure
@@ -229,17 +230,17 @@ extension Executions {
         guard !execution.isEnding else { return }
         execution.isEnding = true
         let progress = takeProgress(execution)
-        let delivery = await delivery(of: execution.head, conclusion)
         execution.head.status = status
         execution.head.pausedAt = nil
         execution.head.endedAt = EventLoop.wallClock
         var update = execution.head.update
         complete(&update)
+        let notification = await notification(of: execution.head, conclusion, update.failure)
         execution.head.failure = update.failure
         let ended = ExecutionEvent(kind: .ended, at: execution.head.endedAt!, detail: execution.head.endDetail)
         do throws(ManagementError) {
             try await commit(
-                progress + [.updateExecution(update), .addEvents(execution.head.id, events)] + delivery.changes
+                progress + [.updateExecution(update), .addEvents(execution.head.id, events)] + notification.changes
                     + [.addEvents(execution.head.id, [ended])])
         } catch {
             if case .registry(.executionEnded) = error { return forget(execution) }
@@ -247,7 +248,7 @@ extension Executions {
         }
         FaultPoint.ended.pass()
         forget(execution)
-        if let next = delivery.execution { takeUp(next) }
+        carryOut(notification)
     }
 
     /// Its end could not be stored, as when the disk is full. It stays as the registry has it, keeps its checkpoint, and is

@@ -82,6 +82,7 @@ package final class Executions {
     let registry: Registry
     let management: Management
     let dispatcher: Dispatcher
+    let deliveries: Deliveries
     let placement: any Placement
     let settings: Settings
     /// For failures that nobody waits to hear of.
@@ -112,12 +113,14 @@ package final class Executions {
 
     package init(
         loop: EventLoop, registry: Registry, management: Management, dispatcher: Dispatcher,
-        placement: any Placement, settings: Settings = Settings(), report: @escaping (String) -> Void
+        deliveries: Deliveries, placement: any Placement, settings: Settings = Settings(),
+        report: @escaping (String) -> Void
     ) {
         self.loop = loop
         self.registry = registry
         self.management = management
         self.dispatcher = dispatcher
+        self.deliveries = deliveries
         self.placement = placement
         self.settings = settings
         self.report = report
@@ -534,7 +537,7 @@ package final class Executions {
             return stored.endedAt ?? EventLoop.wallClock
         }
         execution.isEnding = true
-        let delivery = await delivery(of: execution.head, Conclusion(condition: .stopped))
+        let notification = await notification(of: execution.head, Conclusion(condition: .stopped))
         let now = EventLoop.wallClock
         var head = execution.head
         head.status = .stopped
@@ -544,7 +547,7 @@ package final class Executions {
         do throws(RegistryError) {
             try await registry.commit(
                 [.updateExecution(head.update), .addEvents(id, [.init(kind: .stopRequested, at: now)])]
-                    + delivery.changes + [
+                    + notification.changes + [
                         .addEvents(id, [.init(kind: .ended, at: now, detail: head.endDetail)]),
                         .addAudit(
                             AuditEntry(
@@ -567,7 +570,7 @@ package final class Executions {
             dispatcher.stop(id, grace: settings.stopGrace, onGone: discard)
         }
         leaveWindow(execution)
-        if let next = delivery.execution { takeUp(next) }
+        carryOut(notification)
         return now
     }
 

@@ -14,7 +14,17 @@ package final class Metrics {
         var runSeconds = 0.0
     }
 
+    /// Of one target of deliveries.
+    struct DeliveryCounters {
+        var waiting = 0
+        var told = 0
+        /// Tries that failed.
+        var failures = 0
+        var givenUp = 0
+    }
+
     private var functions: [FunctionName: Counters] = [:]
+    var deliveries: [TargetARN: DeliveryCounters] = [:]
     var workersStarted: UInt64 = 0
     var initFailures: UInt64 = 0
 
@@ -101,6 +111,19 @@ package final class Metrics {
         ] {
             family("roost_memory_\(name)_bytes", "gauge", help, [("", "\(megabytes << 20)")])
         }
+        let told = deliveries.sorted { $0.key < $1.key }
+        family(
+            "roost_deliveries_total", "counter", "What targets were told of executions' ends, by result.",
+            told.flatMap { target, counters in
+                [
+                    ("{target=\"\(target)\",result=\"told\"}", "\(counters.told)"),
+                    ("{target=\"\(target)\",result=\"failed_try\"}", "\(counters.failures)"),
+                    ("{target=\"\(target)\",result=\"given_up\"}", "\(counters.givenUp)"),
+                ]
+            })
+        family(
+            "roost_deliveries_waiting", "gauge", "What targets are still to be told.",
+            told.map { ("{target=\"\($0.key)\"}", "\($0.value.waiting)") })
         return text
     }
 }

@@ -1,18 +1,22 @@
 /// What becomes of the asynchronous invocations of a function that name one qualifier. Nothing is inherited: an alias,
 /// the version it points to and `$LATEST` each have their own, or none.
 package struct EventInvokeConfiguration: Equatable, Sendable {
-    /// Who hears of an execution's end: another function of this host, which is invoked with a record of it.
+    /// Who hears of an execution's end.
     package struct Destination: Equatable, Sendable {
+        package enum Receiver: Equatable, Sendable {
+            /// Another function of this host, which is invoked with a record of it; the qualifier is `nil` when unqualified.
+            case function(FunctionName, Qualifier?)
+            /// A place that the host's configuration names, which gets the record.
+            case target(TargetARN)
+        }
+
         /// As the client wrote it.
         package let text: String
-        package let function: FunctionName
-        /// `nil` when unqualified.
-        package let qualifier: Qualifier?
+        package let receiver: Receiver
 
-        package init(text: String, function: FunctionName, qualifier: Qualifier?) {
+        package init(text: String, _ receiver: Receiver) {
             self.text = text
-            self.function = function
-            self.qualifier = qualifier
+            self.receiver = receiver
         }
     }
 

@@ -155,8 +155,10 @@ package struct ExecutionEvent: Equatable, Sendable {
         case paused, resumed
         /// Whether an alias moved to the published version, and why.
         case promotion
-        /// A destination was invoked, or why not.
+        /// A destination was invoked, or why not; or a target of the configuration will be told.
         case destination
+        /// A target was told of its end; or it was given up, and why.
+        case delivered, undelivered
         /// It had failed, and its event is run again by another execution.
         case redriven
     }

@@ -9,6 +9,8 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     case accepted = "accept.stored"
     /// An execution's end is stored, and nobody has heard of it.
     case ended = "end.stored"
+    /// A target was told of an execution's end, and that is not stored.
+    case told = "delivery.told"
     /// A training's output is in the artifact store, and no version names it.
     case outputStored = "publish.output-stored"
     /// All that a training's end changes is decided, and nothing of it is stored.

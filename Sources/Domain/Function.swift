@@ -12,10 +12,13 @@ package struct FunctionConfiguration: Equatable, Sendable {
     /// As the client set it, `ROOST_...` settings included; what those mean is in `settings`.
     package var environment: [String: String]
     package var settings: FunctionSettings
+    /// Who gets the events of asynchronous invocations that failed for good; `nil` is nobody.
+    package var deadLetterTarget: TargetARN?
 
     package init(
         runtime: Runtime, handler: String, description: String = "", role: String = "", memoryMegabytes: Int = 128,
-        timeoutSeconds: Int = 3, environment: [String: String] = [:], settings: FunctionSettings = .init()
+        timeoutSeconds: Int = 3, environment: [String: String] = [:], settings: FunctionSettings = .init(),
+        deadLetterTarget: TargetARN? = nil
     ) {
         self.runtime = runtime
         self.handler = handler
@@ -25,6 +28,7 @@ package struct FunctionConfiguration: Equatable, Sendable {
         self.timeoutSeconds = timeoutSeconds
         self.environment = environment
         self.settings = settings
+        self.deadLetterTarget = deadLetterTarget
     }
 
     /// Whether it is a training whose `handler` is a script of the package, run as a program (PROTOCOL.md, section 12).

@@ -23,6 +23,7 @@ package struct HostSettings: Sendable {
     package var pythonInterpreter = "/usr/bin/python3"
     package var limits = HostLimits()
     package var executions = Executions.Settings()
+    package var deliveries = Deliveries.Settings()
     /// Of all files that a training leaves.
     package var trainingOutputBytesMax = 100_000_000_000
     /// At SIGTERM, what runs has this long to finish.
@@ -42,6 +43,19 @@ package struct HostSettings: Sendable {
     }
 
     package var pressureSource = PressureSource.machine
+    /// A place that is told of executions' ends, as the file has it; what it names is looked at by the start.
+    package struct Target: Equatable, Sendable {
+        package enum Place: Equatable, Sendable {
+            case directory(String)
+            case webhook(url: String, secretFile: String, caFile: String?, timeout: Interval)
+        }
+
+        package var name: TargetARN
+        package var place: Place
+    }
+
+    /// 100 at most.
+    package var targets: [Target] = []
     /// What there is of memory, read when this was made.
     package let machine = MachineMemory()
 
@@ -113,12 +127,49 @@ package struct HostSettings: Sendable {
         try set("executionRetentionDays", 1...3650) { executions.retention = .seconds(86_400 * ($0 as Double)) }
         try set("stopGraceSeconds", 0...3600) { executions.stopGrace = .seconds($0 as Double) }
         try set("connectionsMax", 1...1_000_000) { connectionsMax = $0 }
+        try set("deliveryHours", 1...720) { deliveries.policy.ageMax = .seconds(3600 * ($0 as Double)) }
+        if let nested = try reader.optionalObject("destinations") { targets = try Self.targets(nested) }
         if let delays = try reader.optional("retryDelaysSeconds", as: [Double].self) {
             guard delays.count <= 10, delays.allSatisfy({ (0...86400).contains($0) }) else {
                 throw reader.notAllowed("retryDelaysSeconds", "must be at most 10 numbers from 0 to 86400")
             }
             executions.retryDelays = delays.map { .seconds($0) }
         }
+    }
+
+    private static let targetsMax = 100
+
+    private static func targets(_ reader: JSONObjectReader) throws(JSONReadError) -> [Target] {
+        let keys = reader.object.keys
+        guard keys.count <= targetsMax else {
+            throw .notAllowed(path: "destinations", reason: "has \(keys.count) members; allowed are \(targetsMax)")
+        }
+        return try keys.map { key throws(JSONReadError) in
+            guard let name = TargetARN(key) else {
+                let services = TargetARN.services.joined(separator: ", ")
+                throw .notAllowed(
+                    path: "destinations",
+                    reason: "has '\(key)', which is no ARN of one of \(services), such as "
+                        + "arn:aws:sqs:\(ARN.region):\(ARN.account):failures")
+            }
+            let nested = try reader.requiredObject(key)
+            let place = try place(nested)
+            try nested.refuseUnknown()
+            return Target(name: name, place: place)
+        }
+    }
+
+    private static func place(_ reader: JSONObjectReader) throws(JSONReadError) -> Target.Place {
+        if reader.has("directory") == reader.has("url") {
+            throw .notAllowed(path: reader.path, reason: "must have either 'directory' or 'url'")
+        }
+        if reader.has("directory") { return .directory(try reader.required("directory")) }
+        let url = try reader.required("url", as: String.self)
+        guard url.hasPrefix("https://") || url.hasPrefix("http://"), url.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+        else { throw reader.notAllowed("url", "must begin with https:// or http://, and have no white space") }
+        return .webhook(
+            url: url, secretFile: try reader.required("secretFile"), caFile: try reader.optional("caFile"),
+            timeout: .seconds(try reader.optional("timeoutSeconds", in: 0.1...300) ?? 10.0))
     }
 
     /// `HOST:PORT`, with a numeric host; an IPv6 one in brackets.

@@ -36,7 +36,9 @@ package final class RoostHost {
     private let logs: FunctionLogs
     private let history: InvocationHistory
     private let access: AccessControl
+    private let targets: [DeliveryTarget]
     private var dispatcher: Dispatcher?
+    private var deliveries: Deliveries?
     private var executions: Executions?
     private var frontDoor: FrontDoor?
     private var server: HTTPServer?
@@ -89,6 +91,7 @@ package final class RoostHost {
                     description: "refusing to listen on \(settings.host): without access keys anybody who reaches it "
                         + "could run code here. Make a key with `roost keys create`, or listen on a loopback address.")
             }
+            targets = try settings.targets.map(Self.target)
             // Has a timer, which has to be closed: nothing fails from here on.
             history = InvocationHistory(directory: data + "/history", loop: loop)
         } catch let failure as Failure {
@@ -137,9 +140,9 @@ package final class RoostHost {
         let management = Management(catalog: catalog, registry: registry, artifacts: artifacts, loop: loop)
         management.capacity.workersMax = settings.limits.workersMax
         management.capacity.memoryMegabytesMax = settings.limits.memoryMegabytesMax
+        let metrics = Metrics()
         let dispatcher = Dispatcher(
-            loop: loop, limits: settings.limits, placement: placement, logs: logs, history: history,
-            metrics: Metrics())
+            loop: loop, limits: settings.limits, placement: placement, logs: logs, history: history, metrics: metrics)
         self.dispatcher = dispatcher
         management.onChange = { [unowned dispatcher, unowned catalog] change in
             guard let function = change.function else { return }
@@ -150,14 +153,20 @@ package final class RoostHost {
         dispatcher.isCurrent = { [unowned catalog] route in
             catalog.entry(route.function.id)?.version(route.version.number)?.revision == route.version.revision
         }
+        let deliveries = Deliveries(
+            loop: loop, registry: registry, targets: targets, metrics: metrics, settings: settings.deliveries
+        ) { [logger] in logger.error("\($0)") }
+        self.deliveries = deliveries
         var executionSettings = settings.executions
         executionSettings.windowOfTrainingMax = settings.limits.trainingConcurrency
         let executions = Executions(
-            loop: loop, registry: registry, management: management, dispatcher: dispatcher, placement: placement,
-            settings: executionSettings
+            loop: loop, registry: registry, management: management, dispatcher: dispatcher, deliveries: deliveries,
+            placement: placement, settings: executionSettings
         ) { [logger] in logger.error("\($0)") }
         self.executions = executions
-        let lambda = LambdaAPI(management: management, executions: executions, loop: loop, pythonMinor: pythonMinor)
+        let lambda = LambdaAPI(
+            management: management, executions: executions, loop: loop, pythonMinor: pythonMinor,
+            targets: Set(targets.map(\.name)))
         lambda.provision = { [unowned dispatcher] in dispatcher.provision(of: $0, $1) }
         let pressure = try pressureFiles()
         placement.settings.pressureFiles = pressure.files
@@ -173,6 +182,7 @@ package final class RoostHost {
             lambda: lambda, roost: roost, dispatcher: dispatcher, logs: logs, loop: loop, access: access)
         self.frontDoor = frontDoor
 
+        try await deliveries.start()
         try await executions.resume()
         let server = try HTTPServer(
             loop: loop, host: settings.host, port: settings.port, connectionsMax: settings.connectionsMax,
@@ -277,6 +287,7 @@ package final class RoostHost {
 
     private func flush() async {
         await executions?.close()
+        await deliveries?.close()
         await logs.flush()
         await history.flush()
         history.close()
@@ -286,6 +297,18 @@ package final class RoostHost {
     private func complain(_ message: String) {
         let line = Array("roost: \(message)\n".utf8)
         _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    }
+
+    private static func target(_ target: HostSettings.Target) throws(Failure) -> DeliveryTarget {
+        do {
+            switch target.place {
+            case .directory(let path):
+                return DeliveryTarget(name: target.name, place: .directory(try SpoolDirectory(path)))
+            case .webhook: throw Failure(description: "webhooks are not there yet")
+            }
+        } catch {
+            throw Failure(description: "destination \(target.name): \(error)")
+        }
     }
 
     /// - Returns: its absolute path.

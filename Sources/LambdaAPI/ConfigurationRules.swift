@@ -7,7 +7,27 @@ package struct ConfigurationRules: Sendable {
     /// N of the machine's Python 3.N; `nil` when it has none.
     package let pythonMinor: Int?
 
-    package init(pythonMinor: Int?) { self.pythonMinor = pythonMinor }
+    /// What the host's configuration has as targets of deliveries.
+    package let targets: Set<TargetARN>
+
+    package init(pythonMinor: Int?, targets: Set<TargetARN> = []) {
+        self.pythonMinor = pythonMinor
+        self.targets = targets
+    }
+
+    /// Refuses a target that nobody would be told of: what is accepted is not dropped.
+    package func target(_ text: String) throws(WireError) -> TargetARN {
+        guard let target = TargetARN(text), targets.contains(target) else {
+            throw .invalid(
+                "The target \(text) is not one of this host's: its configuration names them, under 'destinations'.")
+        }
+        return target
+    }
+
+    package func check(_ configuration: FunctionConfiguration) throws(WireError) {
+        try check(configuration.runtime)
+        if let target = configuration.deadLetterTarget { _ = try self.target(target.text) }
+    }
 
     package static var architecture: String {
         #if arch(arm64)
@@ -75,6 +95,8 @@ struct ConfigurationPatch {
     var memoryMegabytes: Int?
     var environment: [String: String]?
     private var settings: FunctionSettings?
+    /// `.some(nil)` takes it away.
+    private var deadLetterTarget: TargetARN??
 
     /// Reads what `CreateFunction` and `UpdateFunctionConfiguration` have in common. Fields that cannot be honoured are
     /// refused unless they say what is the case anyhow.
@@ -89,6 +111,13 @@ struct ConfigurationPatch {
             if let nested = try body.optionalObject("Environment") {
                 environment = try nested.optional("Variables") ?? [:]
                 try nested.refuseUnknown()
+            }
+        }
+        let deadLetter = try read { () throws(JSONReadError) in
+            try body.optionalObject("DeadLetterConfig").map { nested throws(JSONReadError) in
+                let target = try nested.optional("TargetArn", as: String.self) ?? ""
+                try nested.refuseUnknown()
+                return target
             }
         }
         var violations = Violations()
@@ -115,6 +144,9 @@ struct ConfigurationPatch {
         try violations.refuse()
         runtime = try runtimeName.map { name throws(WireError) in try rules.runtime(name) }
         if let environment { settings = try rules.settings(environment) }
+        if let deadLetter {
+            deadLetterTarget = .some(deadLetter.isEmpty ? nil : try rules.target(deadLetter))
+        }
         try Self.refuseUnsupported(body)
     }
 
@@ -133,6 +165,7 @@ struct ConfigurationPatch {
             new.environment = environment
             new.settings = settings
         }
+        if let deadLetterTarget { new.deadLetterTarget = deadLetterTarget }
         return new
     }
 
@@ -157,7 +190,7 @@ struct ConfigurationPatch {
         try refuse(body, "TracingConfig", unless: [["Mode": "PassThrough"]])
         try refuse(body, "LoggingConfig", unless: [["LogFormat": "Text"]])
         for field in [
-            "AcceleratorConfig", "CapacityProviderConfig", "CodeSigningConfigArn", "DeadLetterConfig", "DurableConfig",
+            "AcceleratorConfig", "CapacityProviderConfig", "CodeSigningConfigArn", "DurableConfig",
             "FileSystemConfigs", "ImageConfig", "KMSKeyArn", "Layers", "PublishTo", "TenancyConfig", "VpcConfig",
         ] { try refuse(body, field) }
     }

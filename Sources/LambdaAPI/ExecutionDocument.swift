@@ -77,7 +77,7 @@ enum ExecutionDocument {
                 "Input": payload(String(decoding: execution.input, as: UTF8.self), withData),
                 "ExecutionTimeout": .integer(Int64(timeoutSeconds)),
             ]
-        case .attemptStarted, .stopRequested, .destination, .promotion, .redriven:
+        case .attemptStarted, .stopRequested, .destination, .delivered, .undelivered, .promotion, .redriven:
             return nil
         case .attemptEnded, .interrupted:
             type = "InvocationCompleted"

@@ -36,6 +36,9 @@ package enum FunctionDocument {
             }
             document["Environment"] = ["Variables": .object(variables)]
         }
+        if let target = configuration.deadLetterTarget {
+            document["DeadLetterConfig"] = ["TargetArn": .string(target.text)]
+        }
         document["TracingConfig"] = ["Mode": "PassThrough"]
         document["RevisionId"] = .string(version.revision)
         if detail == .full {

@@ -89,7 +89,7 @@ extension LambdaAPI {
             patch.onFailure = try destination("OnFailure", of: destinations, for: reference.name)
             for case let destination?? in [patch.onSuccess, patch.onFailure] {
                 // Who may not invoke a function may not have it invoked.
-                try requireInvoking(destination.function, request)
+                if case .function(let name, _) = destination.receiver { try requireInvoking(name, request) }
             }
             try read { () throws(JSONReadError) in try destinations.refuseUnknown() }
         }
@@ -120,8 +120,7 @@ extension LambdaAPI {
             isARN ? parts.count >= 6 : !text.contains("/") || text.hasPrefix("kafka://"))
         try violations.refuse()
         if isARN ? parts[2] != "lambda" : text.hasPrefix("kafka://") {
-            throw .invalid(
-                "The destination \(text) is not supported here: a destination is another function of this host.")
+            return .init(text: text, .target(try rules.target(text)))
         }
         guard let reference = try? FunctionReference(text),
             let entry = management.catalog.entries[reference.name],
@@ -130,7 +129,7 @@ extension LambdaAPI {
         guard reference.name != function else {
             throw .invalid("You can't specify the function as a destination for itself.")
         }
-        return .init(text: text, function: reference.name, qualifier: reference.qualifier)
+        return .init(text: text, .function(reference.name, reference.qualifier))
     }
 }
 

@@ -31,16 +31,19 @@ package final class LambdaAPI {
     /// What there is of the workers that are provisioned for a version.
     package var provision: (Function.ID, Version) -> ProvisionReport = { _, _ in ProvisionReport() }
 
-    /// - Parameter pythonMinor: N of the machine's Python 3.N; `nil` when it has none.
+    /// - Parameters:
+    ///   - pythonMinor: N of the machine's Python 3.N; `nil` when it has none.
+    ///   - targets: what the host's configuration has as targets of deliveries.
     package init(
         management: Management, executions: any ExecutionService, loop: EventLoop, pythonMinor: Int?,
+        targets: Set<TargetARN> = [],
         limits: Limits = .init()
     ) {
         self.management = management
         self.executions = executions
         self.loop = loop
         self.limits = limits
-        rules = ConfigurationRules(pythonMinor: pythonMinor)
+        rules = ConfigurationRules(pythonMinor: pythonMinor, targets: targets)
     }
 
     /// Runs any operation but invocations, which are planned.

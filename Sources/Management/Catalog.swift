@@ -161,8 +161,8 @@ package final class Catalog {
             if let name = names[id] { entries[name]?.provisionedConcurrency[provisioned.qualifier] = provisioned }
         case .deleteProvisionedConcurrency(let id, let qualifier):
             if let name = names[id] { entries[name]?.provisionedConcurrency[qualifier] = nil }
-        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .deleteEndedExecutions,
-            .addDatasetVersion, .addAudit:
+        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .deleteEndedExecutions, .addDelivery,
+            .postponeDelivery, .endDelivery, .addDatasetVersion, .addAudit:
             break
         }
     }

@@ -86,8 +86,8 @@ extension Change {
             .deleteEventInvokeConfiguration(let id, _), .putProvisionedConcurrency(let id, _),
             .deleteProvisionedConcurrency(let id, _):
             id
-        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .deleteEndedExecutions,
-            .addDatasetVersion, .addAudit:
+        case .addExecution, .updateExecution, .addEvents, .deleteExecution, .deleteEndedExecutions, .addDelivery,
+            .postponeDelivery, .endDelivery, .addDatasetVersion, .addAudit:
             nil
         }
     }

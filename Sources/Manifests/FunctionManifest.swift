@@ -51,7 +51,7 @@ package struct FunctionManifest: Equatable, Sendable {
         try manifest.refuseKeys(besides: [
             "name", "runtime", "handler", "description", "memory", "timeout", "initTimeout", "environment",
             "workerConcurrency", "reservedConcurrency", "provisionedConcurrency", "keepAlive", "snapStart", "network",
-            "batch", "model", "training",
+            "batch", "model", "training", "deadLetterTarget",
         ])
         let nameText = try manifest.required("name", as: String.self)
         guard let name = FunctionName(nameText) else {
@@ -92,7 +92,7 @@ package struct FunctionManifest: Equatable, Sendable {
             training = nil
             return
         }
-        try nested.refuseKeys(besides: ["handler", "memory", "timeout", "initTimeout", "metrics"])
+        try nested.refuseKeys(besides: ["handler", "memory", "timeout", "initTimeout", "metrics", "deadLetterTarget"])
         guard let trainingName = FunctionName(name.text + Self.trainingSuffix) else {
             throw manifest.notAllowed(
                 "name", "must leave room for '\(Self.trainingSuffix)' within \(FunctionName.lengthMax) characters")
@@ -135,11 +135,20 @@ package struct FunctionManifest: Equatable, Sendable {
             // Each value was checked where it was read.
             throw part.notAllowed("environment", "has a setting that cannot be taken: \(error)")
         }
+        let deadLetterTarget = try part.optional("deadLetterTarget", as: String.self).map {
+            text throws(JSONReadError) in
+            guard let target = TargetARN(text) else {
+                let services = TargetARN.services.joined(separator: ", ")
+                throw part.notAllowed("deadLetterTarget", "must be an ARN of one of \(services), not '\(text)'")
+            }
+            return target
+        }
         return FunctionConfiguration(
             runtime: runtime, handler: handler, description: description,
             // Clients of the Lambda API expect one; it has no meaning here.
             role: "arn:aws:iam::\(ARN.account):role/roost", memoryMegabytes: memoryMegabytes ?? memory,
-            timeoutSeconds: timeoutSeconds ?? timeout, environment: environment, settings: read)
+            timeoutSeconds: timeoutSeconds ?? timeout, environment: environment, settings: read,
+            deadLetterTarget: deadLetterTarget)
     }
 
     private static func defaultHandler(_ runtime: Runtime, _ name: FunctionName, verb: String) -> String {

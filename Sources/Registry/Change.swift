@@ -28,10 +28,16 @@ package enum Change: Sendable {
     case updateExecution(Execution)
     /// Appends. `ExecutionEvent.sequence` is ignored and given by the registry. Allowed after the execution's end.
     case addEvents(Execution.ID, [ExecutionEvent])
-    /// With its events.
     /// Deletes executions that ended before a time, with their history: those that ended first, at most so many.
     case deleteEndedExecutions(before: Timestamp, limit: Int)
+    /// With its events.
     case deleteExecution(Execution.ID)
+    /// Appends what a target is to be told. `Delivery.sequence` is ignored and given by the registry.
+    case addDelivery(Delivery, document: [UInt8])
+    /// Writes `failures` and `notBefore`, by its sequence number. One that is not there is no error.
+    case postponeDelivery(Delivery)
+    /// Removes it, and appends the event to its execution, if that is still there.
+    case endDelivery(Delivery, ExecutionEvent)
     /// Inserts. An existing number is refused.
     case addDatasetVersion(DatasetVersion)
     /// Appends. `AuditEntry.sequence` is ignored and given by the registry, which keeps the newest 1,000,000.

@@ -46,6 +46,16 @@ extension Change {
                 DELETE FROM execution WHERE sequence IN
                     (SELECT sequence FROM execution WHERE endedAt < ? ORDER BY endedAt LIMIT ?)
                 """, [before.millisecondsSince1970, limit])
+        case .addDelivery(let delivery, let document): try insert(delivery, document, to: db)
+        case .postponeDelivery(let delivery):
+            try db.run(
+                "UPDATE delivery SET failures = ?, notBefore = ? WHERE sequence = ?",
+                [delivery.failures, delivery.notBefore.millisecondsSince1970, delivery.sequence])
+        case .endDelivery(let delivery, let event):
+            try db.run("DELETE FROM delivery WHERE sequence = ?", [delivery.sequence])
+            if let execution = try sequence(of: delivery.execution, in: db) {
+                try append([event], to: execution, in: db)
+            }
         case .addDatasetVersion(let version): try insert(version, to: db)
         case .addAudit(let entry): try insert(entry, to: db)
         }
@@ -56,6 +66,7 @@ extension Change {
         switch self {
         case .addExecution(let execution): 4096 + execution.input.count
         case .updateExecution(let execution): 4096 + (execution.result?.count ?? 0)
+        case .addDelivery(_, let document): 4096 + document.count
         case .addEvents(_, let events): events.reduce(0) { $0 + $1.detail.utf8.count }
         default: 4096
         }
@@ -106,7 +117,7 @@ private func put(_ function: Function, to db: Database) throws {
             timeoutSeconds = excluded.timeoutSeconds, environment = excluded.environment,
             package = excluded.package, codeDigest = excluded.codeDigest, codeSizeBytes = excluded.codeSizeBytes,
             model = excluded.model, revision = excluded.revision, modifiedAt = excluded.modifiedAt,
-            lineage = excluded.lineage
+            lineage = excluded.lineage, deadLetterTarget = excluded.deadLetterTarget
         """, try versionArguments(function.latest, of: function.id))
 }
 
@@ -129,8 +140,8 @@ private func removeFunction(_ id: Function.ID, from db: Database) throws {
 
 private let versionColumns = """
     (function, number, runtime, handler, description, role, memoryMegabytes, timeoutSeconds, environment, package,
-     codeDigest, codeSizeBytes, model, revision, modifiedAt, lineage)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     codeDigest, codeSizeBytes, model, revision, modifiedAt, lineage, deadLetterTarget)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     """
 
 private func versionArguments(_ version: Version, of function: Function.ID) throws -> StatementArguments {
@@ -141,6 +152,7 @@ private func versionArguments(_ version: Version, of function: Function.ID) thro
         configuration.timeoutSeconds, try jsonText(configuration.environment), version.package.hex,
         version.codeDigest.hex, version.codeSizeBytes, version.model?.hex, version.revision,
         version.modifiedAt.millisecondsSince1970, version.lineage.map(freeText),
+        configuration.deadLetterTarget?.text,
     ]
 }
 
@@ -326,6 +338,10 @@ private func put(result: [UInt8]?, of sequence: Int64, in db: Database) throws {
 
 private func append(_ events: [ExecutionEvent], to id: Execution.ID, in db: Database) throws {
     guard let execution = try sequence(of: id, in: db) else { throw RegistryError.missing(.execution(id)) }
+    try append(events, to: execution, in: db)
+}
+
+private func append(_ events: [ExecutionEvent], to execution: Int64, in db: Database) throws {
     for event in events {
         try db.run(
             """
@@ -333,6 +349,21 @@ private func append(_ events: [ExecutionEvent], to id: Execution.ID, in db: Data
             SELECT ?1, coalesce(max(sequence), 0) + 1, ?2, ?3, ?4 FROM executionEvent WHERE execution = ?1
             """, [execution, event.kind.rawValue, event.at.millisecondsSince1970, event.detail])
     }
+}
+
+// MARK: - Deliveries
+
+private func insert(_ delivery: Delivery, _ document: [UInt8], to db: Database) throws {
+    try db.run(
+        """
+        INSERT INTO delivery (execution, content, target, createdAt, failures, notBefore) VALUES (?, ?, ?, ?, ?, ?)
+        """,
+        [
+            delivery.execution.text, delivery.content.rawValue, delivery.target.text,
+            delivery.createdAt.millisecondsSince1970, delivery.failures, delivery.notBefore.millisecondsSince1970,
+        ])
+    try db.run(
+        "INSERT INTO deliveryDocument (delivery, bytes) VALUES (?, ?)", [db.lastInsertedRowID, Data(document)])
 }
 
 private func sequence(of id: Execution.ID, in db: Database) throws -> Int64? {

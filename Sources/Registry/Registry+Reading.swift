@@ -253,6 +253,35 @@ extension Registry {
         }
     }
 
+    /// What targets are still to be told: how many deliveries each.
+    package func deliveryCounts() async throws(RegistryError) -> [TargetARN: Int] {
+        try await read { db in
+            var counts: [TargetARN: Int] = [:]
+            for row in try Row.fetchAll(db, sql: "SELECT target, count(*) AS count FROM delivery GROUP BY target") {
+                counts[try storedTarget(row["target"])] = row["count"]
+            }
+            return counts
+        }
+    }
+
+    /// The deliveries to a target whose time has come first, whether it has come or not.
+    package func deliveries(to target: TargetARN, limit: Int) async throws(RegistryError) -> [Delivery] {
+        try await read { db in
+            try Row.fetchAll(
+                db, sql: "SELECT * FROM delivery WHERE target = ? ORDER BY notBefore, sequence LIMIT ?",
+                arguments: [target.text, max(0, limit)]
+            ).map(Delivery.init(row:))
+        }
+    }
+
+    /// What a delivery brings; `nil` when it is over.
+    package func document(ofDelivery sequence: Int64) async throws(RegistryError) -> [UInt8]? {
+        try await read { db in
+            try Data.fetchOne(db, sql: "SELECT bytes FROM deliveryDocument WHERE delivery = ?", arguments: [sequence])
+                .map { Array($0) }
+        }
+    }
+
     /// The audit trail, newest first.
     ///
     /// - Parameter before: the sequence number of the last entry already seen.

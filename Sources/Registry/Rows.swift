@@ -75,22 +75,39 @@ struct FailureColumn: Codable {
 }
 
 struct DestinationColumn: Codable {
-    var function: String
+    /// Absent when `text` is a target's ARN.
+    var function: String?
     var qualifier: String?
     var text: String
 
     init(_ destination: EventInvokeConfiguration.Destination) {
-        function = destination.function.text
-        qualifier = destination.qualifier?.description
+        if case .function(let name, let qualifier) = destination.receiver {
+            function = name.text
+            self.qualifier = qualifier?.description
+        }
         text = destination.text
     }
 
     func destination() throws(RegistryError) -> EventInvokeConfiguration.Destination {
-        .init(
-            text: text, function: try stored(FunctionName(function), "function name '\(function)'"),
-            qualifier: try qualifier.map { text throws(RegistryError) in
-                try stored(Qualifier(text), "qualifier '\(text)'")
-            })
+        guard let function else { return .init(text: text, .target(try storedTarget(text))) }
+        let qualifier = try qualifier.map { text throws(RegistryError) in
+            try stored(Qualifier(text), "qualifier '\(text)'")
+        }
+        return .init(
+            text: text, .function(try stored(FunctionName(function), "function name '\(function)'"), qualifier))
+    }
+}
+
+func storedTarget(_ text: String) throws(RegistryError) -> TargetARN { try stored(TargetARN(text), "target '\(text)'") }
+
+extension Delivery {
+    init(row: Row) throws {
+        let content: String = row["content"]
+        self.init(
+            sequence: row["sequence"], execution: Execution.ID(row["execution"]),
+            content: try stored(Content(rawValue: content), "content of a delivery '\(content)'"),
+            target: try storedTarget(row["target"]), createdAt: Timestamp(millisecondsSince1970: row["createdAt"]),
+            failures: row["failures"], notBefore: Timestamp(millisecondsSince1970: row["notBefore"]))
     }
 }
 
@@ -127,12 +144,14 @@ extension Version {
         }
         let runtime: String = row["runtime"]
         let model: String? = row["model"]
+        let deadLetterTarget: String? = row["deadLetterTarget"]
         self.init(
             number: VersionNumber(column: row["number"]),
             configuration: FunctionConfiguration(
                 runtime: try stored(Runtime(runtime), "runtime '\(runtime)'"), handler: row["handler"],
                 description: row["description"], role: row["role"], memoryMegabytes: row["memoryMegabytes"],
-                timeoutSeconds: row["timeoutSeconds"], environment: environment, settings: settings),
+                timeoutSeconds: row["timeoutSeconds"], environment: environment, settings: settings,
+                deadLetterTarget: try deadLetterTarget.map(storedTarget)),
             package: try storedDigest(row["package"]), codeDigest: try storedDigest(row["codeDigest"]),
             codeSizeBytes: row["codeSizeBytes"], model: try model.map(storedDigest), revision: row["revision"],
             modifiedAt: Timestamp(millisecondsSince1970: row["modifiedAt"]), lineage: row["lineage"])

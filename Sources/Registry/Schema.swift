@@ -204,5 +204,27 @@ func makeMigrator() -> DatabaseMigrator {
                 ALTER TABLE execution ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
                 """)
     }
+    migrator.registerMigration("7") { db in
+        try db.execute(
+            sql: """
+                ALTER TABLE version ADD COLUMN deadLetterTarget TEXT;
+
+                -- What targets are to be told of executions' ends. Outlives its execution.
+                CREATE TABLE delivery (
+                    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+                    execution TEXT NOT NULL,
+                    content TEXT NOT NULL,
+                    target TEXT NOT NULL,
+                    createdAt INTEGER NOT NULL,
+                    failures INTEGER NOT NULL,
+                    notBefore INTEGER NOT NULL
+                ) STRICT;
+                CREATE INDEX deliveryDue ON delivery(target, notBefore);
+                CREATE TABLE deliveryDocument (
+                    delivery INTEGER PRIMARY KEY REFERENCES delivery(sequence) ON DELETE CASCADE,
+                    bytes BLOB NOT NULL
+                ) STRICT;
+                """)
+    }
     return migrator
 }

@@ -120,7 +120,9 @@ extension RoostAPI {
         for part in [manifest.function, manifest.training].compactMap({ $0 }) {
             try request.require([.manage], part.name, "Deploy")
         }
-        try lambda.rules.check(manifest.function.configuration.runtime)
+        for part in [manifest.function, manifest.training].compactMap({ $0 }) {
+            try lambda.rules.check(part.configuration)
+        }
         let package = try RoostOperation.digest(packageText)
         let model = try modelText.map { text throws(WireError) in try RoostOperation.digest(text) }
         if manifest.model != nil, model == nil {

@@ -325,12 +325,12 @@ class RoostHost:
 
     # MARK: executions
 
-    def start_execution(self, name, event, execution_name=None):
+    def start_execution(self, name, event, execution_name=None, qualifier=None):
         """Event invocation; the execution's id."""
         headers = {"X-Amz-Invocation-Type": "Event"}
         if execution_name:
             headers["X-Amz-Durable-Execution-Name"] = execution_name
-        answer = self.invoke(name, event, headers=headers)
+        answer = self.invoke(name, event, qualifier=qualifier, headers=headers)
         assert answer.status == 202, answer
         return answer.headers["X-Amz-Durable-Execution-Arn"].rsplit("/", 1)[1]
 

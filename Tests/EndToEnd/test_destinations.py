@@ -199,7 +199,7 @@ def test_configurations_by_boto3(host):
     refused("itself", **to(arn + "work"))
     refused(f"The destination ARN {arn}none is invalid.", **to(arn + "none"))
     refused("is invalid", **to(arn + "other:live"))
-    refused("not supported here", **to("arn:aws:sqs:us-east-1:000000000000:queue"))
+    refused("is not one of this host's", **to("arn:aws:sqs:us-east-1:000000000000:queue"))
     refused("maximumRetryAttempts", "ValidationException", MaximumRetryAttempts=3)
     refused("maximumEventAgeInSeconds", "ValidationException", MaximumEventAgeInSeconds=21601)
     refused("doesn't exist", "ResourceNotFoundException", FunctionName="none", MaximumRetryAttempts=1)

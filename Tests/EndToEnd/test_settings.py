@@ -155,6 +155,25 @@ def test_a_value_of_another_kind_is_refused_by_name(tmp_path, key):
     assert key in refused(tmp_path, {key: {"a": 1}}, *FREE)
 
 
+QUEUE = "arn:aws:sqs:us-east-1:000000000000:q"
+
+
+@pytest.mark.parametrize("destinations,message", [
+    ({"queue": {"directory": "/tmp"}}, "'queue', which is no ARN"),
+    ({"arn:aws:lambda:us-east-1:000000000000:function:f": {"directory": "/tmp"}}, "no ARN of one of events, s3, sns, sqs"),
+    ({QUEUE: {}}, "must have either 'directory' or 'url'"),
+    ({QUEUE: {"directory": "/tmp", "url": "https://a"}}, "must have either 'directory' or 'url'"),
+    ({QUEUE: {"directory": 7}}, "directory must be a string"),
+    ({QUEUE: {"directory": "/tmp", "secretFile": "s"}}, "secretFile is not a known key"),
+    ({QUEUE: {"url": "ftp://a", "secretFile": "s"}}, "must begin with https:// or http://"),
+    ({QUEUE: {"url": "https://a"}}, "secretFile is missing"),
+    ({QUEUE: {"url": "https://a", "secretFile": "s", "timeoutSeconds": 0}}, "from 0.1 to 300"),
+    ({f"arn:aws:s3:::{n}": {"directory": "/tmp"} for n in range(101)}, "has 101 members; allowed are 100"),
+])
+def test_destinations_that_are_none_are_refused(tmp_path, destinations, message):
+    assert message in refused(tmp_path, {"destinations": destinations}, *FREE)
+
+
 def test_an_unknown_key_is_refused_by_name(tmp_path):
     assert "workerMax" in refused(tmp_path, {"workerMax": 4}, *FREE)
 
