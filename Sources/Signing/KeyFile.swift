@@ -41,9 +41,15 @@ package enum KeyFile {
 
     /// All keys, in the order in which they were added, expired ones too. None when there is no file.
     package static func load(_ path: String) throws(KeyFileError) -> [AccessKey] {
+        guard let bytes = try contents(ofSecret: path, bytesMax: bytesMax) else { return [] }
+        return try decode(bytes, path: path)
+    }
+
+    /// A file that is its owner's alone, whole; nil when there is none.
+    static func contents(ofSecret path: String, bytesMax: Int) throws(KeyFileError) -> [UInt8]? {
         // Without O_NONBLOCK, opening a pipe would wait for its writer.
         let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        if file < 0, errno == ENOENT { return [] }
+        if file < 0, errno == ENOENT { return nil }
         guard file >= 0 else { throw .io(path: path, operation: "open", errno: errno) }
         defer { close(file) }
         var status = stat()
@@ -55,7 +61,7 @@ package enum KeyFile {
                 throw .foreignOwner(path: path, uid: status.st_uid)
             }
         }
-        return try decode(readAll(file, path), path: path)
+        return try readAll(file, path, bytesMax: bytesMax)
     }
 
     package static func add(_ key: AccessKey, to path: String) throws(KeyFileError) {
@@ -170,7 +176,7 @@ package enum KeyFile {
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 
-    private static func readAll(_ file: Int32, _ path: String) throws(KeyFileError) -> [UInt8] {
+    private static func readAll(_ file: Int32, _ path: String, bytesMax: Int) throws(KeyFileError) -> [UInt8] {
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 1 << 16)
         while true {

@@ -23,7 +23,7 @@ package enum KeyFileError: Error, Equatable, Sendable, CustomStringConvertible {
         case .notAFile(let path): "\(path): this is no regular file"
         case .tooOpen(let path, let mode):
             "\(path): its mode is 0\(String(mode, radix: 8)), so others than its owner can read or write the secrets in "
-                + "it; make new keys if somebody may have, and 'chmod 600' it"
+                + "it; replace them if somebody may have, and 'chmod 600' it"
         case .foreignOwner(let path, let uid):
             "\(path): it belongs to the user with the number \(uid), who is neither this process's nor the folder's owner"
         case .tooLarge(let path, let bytesMax): "\(path): it is larger than \(bytesMax) bytes"
