@@ -20,7 +20,7 @@ from pathlib import Path
 from roost_host import ENDED, FUNCTIONS, RoostHost, until
 
 FAULT_POINTS = (
-    "accept.stored", "end.stored", "publish.output-stored", "publish.committing", "publish.committed")
+    "accept.stored", "end.stored", "delivery.told", "publish.output-stored", "publish.committing", "publish.committed")
 
 WORK = """
 import os, time
@@ -100,8 +100,12 @@ class Rounds:
     def __init__(self, directory, seed):
         self.random = random.Random(seed)
         self.directory = Path(directory)
+        self.told = {name: self.directory / name for name in ("good", "bad")}
+        for spool in self.told.values():
+            spool.mkdir(parents=True)
         self.host = RoostHost(self.directory / "data", {
-            "retryDelaysSeconds": [0.05], "stopGraceSeconds": 1, "trainingConcurrency": 2})
+            "retryDelaysSeconds": [0.05], "stopGraceSeconds": 1, "trainingConcurrency": 2,
+            "destinations": {f"arn:aws:s3:::{name}": {"directory": str(path)} for name, path in self.told.items()}})
         self.shift = shift_library(directory)
         self.lock = threading.Lock()
         self.accepted = {}  # id -> event, of those that were answered 202
@@ -126,6 +130,11 @@ class Rounds:
         self.host.create("model", TRAINING, handler="index.infer")
         self.host.create(
             "model-train", TRAINING, handler="index.train", environment={"ROOST_TRAINS": "model"}, timeout=60)
+        for name in ("work", "model-train"):
+            self.host.call(
+                "PUT", f"/2019-09-25/functions/{name}/event-invoke-config",
+                {"DestinationConfig": {
+                    "OnSuccess": {"Destination": "arn:aws:s3:::good"}, "OnFailure": {"Destination": "arn:aws:s3:::bad"}}})
         self.host.stop()
 
     # MARK: load
@@ -169,7 +178,13 @@ class Rounds:
 
     def round(self, fault=None, seconds=None):
         shift = self.random.choice([0, 0, -3 * 86400, 2 * 86400])
-        self.start(fault, shift)
+        try:
+            self.start(fault, shift)
+        except AssertionError as error:
+            # What is stored is told from the start on, so it may die of that before it listens.
+            assert fault == "delivery.told" and "exited with -9" in str(error), error
+            self.kills[fault] = self.kills.get(fault, 0) + 1
+            return
         stopping = threading.Event()
         threads = [threading.Thread(target=self.send, args=(stopping,)) for _ in range(4)]
         for thread in threads:
@@ -233,6 +248,7 @@ class Rounds:
             counts[execution["Status"]] = counts.get(execution["Status"], 0) + 1
         self.check_outcomes(found)
         self.check_versions(found)
+        self.check_told(found)
         self.host.stop()
         self.check_files()
         assert sum(counts.values()) == len(found)
@@ -246,6 +262,18 @@ class Rounds:
             if identifier in self.stopped:
                 allowed.add("STOPPED")  # or it ended before; and the answer to a stop may have been lost with the host
             assert status in allowed, (status, event)
+
+    def check_told(self, found):
+        """Each end was told where it should be, and nowhere else."""
+        def told(name):
+            return {file.removesuffix(".json") for file in os.listdir(self.told[name]) if not file.startswith(".")}
+
+        for name, has_succeeded in (("good", True), ("bad", False)):
+            wanted = {
+                identifier for identifier, execution in found.items()
+                if (execution["Status"] == "SUCCEEDED") == has_succeeded}
+            until(lambda: wanted <= told(name), 60, f"all that {name} is to be told")
+            assert not told(name) - wanted, [(extra, found.get(extra)) for extra in told(name) - wanted]
 
     def check_versions(self, found):
         """Each training that succeeded has one version, and each version one such training."""
