@@ -120,6 +120,28 @@ package final class ArtifactStore: Sendable {
         return Upload(try stage(), to: self, expecting: digest, sizeBytes: sizeBytes, isPartial: false)
     }
 
+    package func beginFile() throws(ArtifactError) -> NewFile { try NewFile(in: self) }
+
+    /// Up to `count` bytes of a stored file from `offset` on, not checked against its digest; none behind its end.
+    package func read(_ digest: Digest, from offset: Int, count: Int) throws(ArtifactError) -> [UInt8] {
+        let path = path(of: digest)
+        let raw = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard raw >= 0 || errno != ENOENT else { throw .notFound(digest) }
+        let file = try Descriptor(raw, path)
+        var bytes = [UInt8](repeating: 0, count: count)
+        var filled = 0
+        while filled < count {
+            let read = bytes.withUnsafeMutableBytes {
+                pread(file.raw, $0.baseAddress! + filled, count - filled, off_t(offset + filled))
+            }
+            if read < 0, errno == EINTR { continue }
+            guard read >= 0 else { throw .system("read", path) }
+            if read == 0 { break }
+            filled += read
+        }
+        return Array(bytes.prefix(filled))
+    }
+
     // MARK: - Manifests
 
     /// Stores a manifest all of whose files are stored; throws `missingFiles` otherwise.

@@ -1,4 +1,26 @@
-internal import Domain
+package import Domain
+
+/// A file on its way into the store whose digest nobody knows yet. One thread at a time. Dropped, it is gone.
+package final class NewFile: @unchecked Sendable {  // used by one thread at a time, which the caller sees to
+    private let store: ArtifactStore
+    private let staged: StagedFile
+
+    init(in store: ArtifactStore) throws(ArtifactError) {
+        self.store = store
+        staged = try store.stage()
+    }
+
+    package func write(_ bytes: [UInt8]) throws(ArtifactError) {
+        try bytes.span.withUnsafeBytes { (buffer) throws(ArtifactError) in try staged.write(buffer) }
+    }
+
+    /// Returns when the file is on disk under its digest. Nothing is written after that.
+    package func finish() throws(ArtifactError) -> (digest: Digest, sizeBytes: Int) {
+        let digest = try staged.finish(isFlushed: true)
+        try store.adopt([(staged, digest)])
+        return (digest, staged.sizeBytes)
+    }
+}
 
 /// A file on its way into the store. One thread at a time; end it with `finish` or `abort`.
 ///

@@ -1,3 +1,4 @@
+package import Artifacts
 package import Domain
 package import Loop
 package import Management
@@ -50,6 +51,9 @@ package final class Dispatcher {
     let logs: FunctionLogs
     let history: InvocationHistory
     package let metrics: Metrics
+    let artifacts: ArtifactStore
+    /// Of an asynchronous invocation. Default 1 GiB.
+    package var answerBytesMax = 1 << 30
 
     private var scheduler: Scheduler
     private var actions = ActionBuffer()
@@ -78,11 +82,12 @@ package final class Dispatcher {
     var onProgress: ((Execution.ID, [UInt8]) -> Void)?
 
     package init(
-        loop: EventLoop, limits: HostLimits, placement: any Placement, logs: FunctionLogs,
-        history: InvocationHistory, metrics: Metrics
+        loop: EventLoop, limits: HostLimits, placement: any Placement, artifacts: ArtifactStore,
+        logs: FunctionLogs, history: InvocationHistory, metrics: Metrics
     ) {
         self.loop = loop
         self.placement = placement
+        self.artifacts = artifacts
         self.logs = logs
         self.history = history
         self.metrics = metrics
@@ -162,6 +167,15 @@ package final class Dispatcher {
             responseBytesMax: Self.responseBytesMax
         ) { [unowned self] in ended($0, $1) }
         invocation.onDispatch = onDispatch
+        if execution != nil, request.route.version.configuration.settings.trains == nil {
+            invocation.makeFile = { [unowned self, unowned invocation] in
+                let file = AnswerFile(loop: loop, artifacts: artifacts, bytesMax: answerBytesMax)
+                file.onRoom = { [unowned self, weak invocation] in
+                    if let invocation { resume(invocation) }
+                }
+                return file
+            }
+        }
         invocation.completion = completion
         request.stream?.dispatcher = self
         let waitMax = execution == nil ? scheduler.limits.queueWaitMax : nil

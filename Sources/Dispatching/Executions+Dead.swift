@@ -22,7 +22,8 @@ extension Executions {
         }
         let request = ExecutionRequest(
             route: try management.catalog.route(stored.functionName, stored.qualifier ?? .version(.latest)),
-            qualifier: stored.qualifier, name: nil, payload: stored.input, caller: caller, retryKey: "redrive \(id)",
+            qualifier: stored.qualifier, name: nil, payload: try await management.bytes(of: stored.input),
+            caller: caller, retryKey: "redrive \(id)",
             priority: stored.priority)
         return try await accept(request, chainDepth: stored.chainDepth) { execution in
             let detail = JSONValue.object(["execution": .string(execution.id.text)]).text()

@@ -19,7 +19,7 @@ extension Executions {
 
         var condition: Condition
         /// What the function answered to the last attempt, its error object included; `nil` when it answered nothing.
-        var response: [UInt8]?
+        var response: Payload?
     }
 
     /// The rules for one execution, as they are configured now.
@@ -82,7 +82,13 @@ extension Executions {
                 .init(kind: .destination, at: EventLoop.wallClock, detail: JSONValue.object(detail).text()))
         }
         let stored: Execution
-        do throws(ManagementError) { stored = try await execution(head.id) } catch {
+        var letter: [UInt8]?
+        do throws(ManagementError) {
+            stored = try await execution(head.id)
+            if deadLetterTarget != nil, let failure {
+                letter = Self.deadLetter(of: stored, event: try await management.bytes(of: stored.input), failure)
+            }
+        } catch {
             note(["notInvoked": .string("its event cannot be read: \(error)")])
             notification.changes = [.addEvents(head.id, events)]
             return notification
@@ -109,9 +115,8 @@ extension Executions {
             }
             note(detail)
         }
-        if let deadLetterTarget, let failure {
+        if let deadLetterTarget, let letter {
             var detail: JSONObject = ["deadLetterTarget": .string(deadLetterTarget.text)]
-            let letter = Self.deadLetter(of: stored, failure)
             if let refusal = add(.deadLetter, letter, to: deadLetterTarget, of: head, &notification) {
                 detail["notInvoked"] = .string(refusal)
             }
@@ -158,8 +163,8 @@ extension Executions {
 
     /// An event that could not be processed, as a client of SQS receives it from a dead-letter queue: the event's text, and
     /// the attributes that AWS gives it.
-    static func deadLetter(of execution: Execution, _ failure: Execution.Failure) -> [UInt8] {
-        var writer = JSONWriter(capacity: 512 + execution.input.count)
+    static func deadLetter(of execution: Execution, event: [UInt8], _ failure: Execution.Failure) -> [UInt8] {
+        var writer = JSONWriter(capacity: 512 + event.count)
         func attribute(_ name: String, _ type: String, _ value: String) {
             writer.key(name)
             writer.beginObject()
@@ -169,7 +174,7 @@ extension Executions {
         }
         writer.beginObject()
         writer.member("MessageId", execution.id.text)
-        writer.member("Body", String(decoding: execution.input, as: UTF8.self))
+        writer.member("Body", String(decoding: event, as: UTF8.self))
         writer.key("MessageAttributes")
         writer.beginObject()
         attribute("RequestID", "String", execution.id.text)
@@ -181,9 +186,18 @@ extension Executions {
         return writer.finish()
     }
 
-    /// The event of a destination, as AWS makes it.
+    /// The event of a destination, as AWS makes it. In place of an event or answer that is a file of the artifact store it has
+    /// `requestArtifact` or `responseArtifact`, which say which.
     static func record(of execution: Execution, attempts: Int, _ conclusion: Conclusion) -> [UInt8] {
-        var writer = JSONWriter(capacity: 512 + execution.input.count + (conclusion.response?.count ?? 0))
+        var writer = JSONWriter(
+            capacity: 512 + (execution.input.bytes?.count ?? 0) + (conclusion.response?.bytes?.count ?? 0))
+        func writeFile(_ key: String, _ digest: Digest, _ sizeBytes: Int) {
+            writer.key(key)
+            writer.beginObject()
+            writer.member("digest", digest.description)
+            writer.member("sizeBytes", sizeBytes)
+            writer.endObject()
+        }
         writer.beginObject()
         writer.member("version", "1.0")
         writer.member("timestamp", EventLoop.wallClock.text)
@@ -195,8 +209,13 @@ extension Executions {
         writer.member("condition", conclusion.condition.rawValue)
         writer.member("approximateInvokeCount", attempts)
         writer.endObject()
-        writer.key("requestPayload")
-        writer.text(execution.input)
+        switch execution.input {
+        case .inline(let event):
+            writer.key("requestPayload")
+            writer.text(event)
+        case .file(let digest, let sizeBytes):
+            writeFile("requestArtifact", digest, sizeBytes)
+        }
         if let response = conclusion.response {
             writer.key("responseContext")
             writer.beginObject()
@@ -204,14 +223,18 @@ extension Executions {
             writer.member("executedVersion", execution.version.description)
             if conclusion.condition != .success { writer.member("functionError", "Unhandled") }
             writer.endObject()
-            writer.key("responsePayload")
-            if response.isEmpty {
-                writer.null()
-            } else if (try? JSONScanner.check(response)) != nil {
-                writer.text(response)
-            } else {
-                // What is no JSON is passed on as text.
-                writer.string(String(decoding: response, as: UTF8.self))
+            switch response {
+            case .file(let digest, let sizeBytes): writeFile("responseArtifact", digest, sizeBytes)
+            case .inline(let response):
+                writer.key("responsePayload")
+                if response.isEmpty {
+                    writer.null()
+                } else if (try? JSONScanner.check(response)) != nil {
+                    writer.text(response)
+                } else {
+                    // What is no JSON is passed on as text.
+                    writer.string(String(decoding: response, as: UTF8.self))
+                }
             }
         }
         writer.endObject()

@@ -24,8 +24,15 @@ extension Executions {
             if let trained = trainedFunction(of: stored) {
                 await publish(execution, stored, trained, result(of: execution, body, outcome))
             } else {
-                await succeed(execution, body)
+                await succeed(execution, .inline(body))
             }
+        case .filed(let file):
+            let answer: Payload
+            do { answer = try await file.finish() } catch {
+                let body = FunctionErrorBody.make("Roost.ResultNotStored", "Its answer could not be stored: \(error)")
+                return await attemptFailed(execution, stored, body)
+            }
+            await succeed(execution, answer)
         case .functionError(let body):
             await attemptFailed(execution, stored, body)
         case .streamed:
@@ -77,7 +84,7 @@ extension Executions {
 
     // MARK: - Success
 
-    private func succeed(_ execution: Live, _ result: [UInt8]) async {
+    private func succeed(_ execution: Live, _ result: Payload) async {
         await end(
             execution, .succeeded, Conclusion(condition: .success, response: result),
             events: [attemptEnded(execution)]
@@ -100,7 +107,7 @@ extension Executions {
         let id = stored.id
         let promotion: Promotion?
         do throws(TrainingDirectives.Invalid) {
-            promotion = try TrainingDirectives(event: stored.input).promote
+            promotion = try TrainingDirectives(event: stored.input.bytes ?? []).promote
         } catch {
             // Accepted by another version of the host.
             return await fail(
@@ -125,7 +132,7 @@ extension Executions {
         let progress = takeProgress(execution)
         let attemptEnded = attemptEnded(execution)
         let notification = await notification(
-            of: execution.head, Conclusion(condition: .success, response: result.answer))
+            of: execution.head, Conclusion(condition: .success, response: .inline(result.answer)))
         let now = EventLoop.wallClock
         var head = execution.head
         head.status = .succeeded
@@ -146,7 +153,7 @@ extension Executions {
                 head.publishedVersion = number
                 head.promotion = promoted.map { JSONValue.object($0.detail).text() }
                 var update = head.update
-                update.result = result.answer
+                update.result = .inline(result.answer)
                 let published = JSONValue.object(["version": .integer(Int64(number))]).text()
                 return progress + notification.changes + [
                     .updateExecution(update),
@@ -184,7 +191,8 @@ extension Executions {
         let status: Execution.Status = failure.type == FunctionErrorBody.timedOut ? .timedOut : .failed
         guard let failures, failures < retriesMax else {
             return await fail(
-                execution, status, failure, Conclusion(condition: .retriesExhausted, response: body), events: [event])
+                execution, status, failure, Conclusion(condition: .retriesExhausted, response: .inline(body)),
+                events: [event])
         }
         let delays = settings.retryDelays
         // Up to a tenth more, so that what failed together does not come back together.
@@ -192,7 +200,8 @@ extension Executions {
         let pause = Interval.seconds(delay.seconds * Double.random(in: 1...1.1))
         if isTooLate(execution, after: pause) {
             return await fail(
-                execution, status, failure, Conclusion(condition: .eventAgeExceeded, response: body), events: [event])
+                execution, status, failure, Conclusion(condition: .eventAgeExceeded, response: .inline(body)),
+                events: [event])
         }
         await self.delay(execution, by: pause, events: [event])
     }
@@ -270,7 +279,7 @@ extension ExecutionHead {
     var update: Execution {
         Execution(
             id: id, name: name, function: function, functionName: functionName, qualifier: qualifier, version: version,
-            input: [], baseVersion: baseVersion, channels: channels, promote: promote, acceptedAt: acceptedAt,
+            input: .inline([]), baseVersion: baseVersion, channels: channels, promote: promote, acceptedAt: acceptedAt,
             chainDepth: chainDepth, priority: priority, status: status, attempt: attempt, startedAt: startedAt,
             endedAt: endedAt,
             result: nil, failure: failure,

@@ -49,7 +49,7 @@ extension Executions {
         }
         lineage["channels"] = .object(channels)
         lineage["datasets"] = .object(datasets)
-        if var event = (try? JSONValue.parse(stored.input))?.objectValue {
+        if var event = (try? JSONValue.parse(stored.input.bytes ?? []))?.objectValue {
             event[TrainingDirectives.key] = nil
             lineage["hyperparameters"] = .object(event)
         }

@@ -36,6 +36,8 @@ package final class Executions {
         package var windowOfFunctionMax = 256
         /// ... of one training function: no more than can run, since the others' turn may be days away.
         package var windowOfTrainingMax = 1
+        /// An event of more bytes is a file of the artifact store.
+        package var inlineEventBytesMax = 1 << 20
         /// No more are taken into the window while the events of those in it have so many bytes.
         package var windowBytesMax = 256 << 20
         /// Executions that have not ended; more are refused.
@@ -190,12 +192,14 @@ package final class Executions {
             base = try management.catalog.route(trained, directives!.base).version.number
             for channel in directives!.channels { channels.append(try await resolved(channel)) }
         }
+        var input = Payload.inline(request.payload)
+        if input.sizeBytes > settings.inlineEventBytesMax { input = try await management.store(request.payload) }
         let id = Execution.ID(UniqueID.random())
         let name = request.name ?? ExecutionName(id.text)!
         let now = EventLoop.wallClock
         let execution = Execution(
             id: id, name: name, function: function.id, functionName: function.name, qualifier: request.qualifier,
-            version: request.route.version.number, input: request.payload, baseVersion: base,
+            version: request.route.version.number, input: input, baseVersion: base,
             channels: channels, promote: directives?.promote?.alias, acceptedAt: now,
             retryKey: request.retryKey, chainDepth: chainDepth,
             priority: request.priority)
@@ -247,7 +251,9 @@ package final class Executions {
         let stored = try await read { registry throws(RegistryError) in
             try await registry.execution(function: function, name: name)
         }
-        guard let stored, stored.input == payload else { throw .executionExists(name) }
+        guard let stored, stored.input.sizeBytes == payload.count,
+            try await management.bytes(of: stored.input) == payload
+        else { throw .executionExists(name) }
         return ExecutionHead(stored)
     }
 
@@ -270,6 +276,11 @@ package final class Executions {
         try await read { registry throws(RegistryError) in
             try await registry.events(of: id, isNewestFirst: newestFirst, after: after, limit: limit)
         }
+    }
+
+    /// A part of the event or answer of an execution; none behind its end.
+    package func bytes(of payload: Payload, from offset: Int, count: Int) async throws(ManagementError) -> [UInt8] {
+        try await management.bytes(of: payload, from: offset, count: count)
     }
 
     func read<Value>(
@@ -427,10 +438,10 @@ package final class Executions {
         guard !isShuttingDown, !execution.isRunning, !execution.isEnding, isDue(execution) else { return }
         live[id] = execution
         execution.isRunning = true
-        execution.eventBytes = stored.input.count
+        execution.eventBytes = stored.input.sizeBytes
         inWindow += 1
         inWindowOfFunction[function, default: 0] += 1
-        windowBytes += stored.input.count
+        windowBytes += stored.input.sizeBytes
         await start(execution, stored)
     }
 
@@ -452,14 +463,18 @@ package final class Executions {
         let epoch = execution.epoch
         do throws(ManagementError) {
             if await expireIfTooLate(execution) { return leaveWindow(execution) }
+            let event = try await management.bytes(of: stored.input)
             guard execution.epoch == epoch else { return }
             guard !execution.isEnding else { return leaveWindow(execution) }
-            let start = try start(of: stored)
+            var stored = stored
+            stored.input = .inline(event)
+            let loaded = stored
+            let start = try start(of: loaded, event)
             dispatcher.run(
                 start, onDispatch: { [unowned self] in dispatched(execution, attempt: start.attempt) },
-                completion: { [unowned self] outcome in ended(execution, epoch: epoch, stored, outcome) })
+                completion: { [unowned self] outcome in ended(execution, epoch: epoch, loaded, outcome) })
         } catch {
-            // The function, version or base it was accepted for is gone.
+            // The function, version or base it was accepted for is gone, or its event.
             guard execution.epoch == epoch else { return }
             leaveWindow(execution)
             await fail(
@@ -468,13 +483,15 @@ package final class Executions {
         }
     }
 
-    private func start(of stored: Execution) throws(ManagementError) -> ExecutionStart {
+    private func start(
+        of stored: Execution, _ event: [UInt8]
+    ) throws(ManagementError) -> ExecutionStart {
         guard let entry = management.catalog.entry(stored.function), let version = entry.version(stored.version) else {
             throw .functionNotFound(stored.functionName, .version(stored.version))
         }
         let request = InvocationRequest(
             route: .init(function: entry.function, version: version), qualifier: stored.qualifier,
-            requestID: stored.id.text, payload: stored.input)
+            requestID: stored.id.text, payload: event)
         var start = ExecutionStart(id: stored.id, attempt: stored.attempt + 1, request: request, training: nil)
         if let trained = version.configuration.settings.trains {
             let base = try management.catalog.route(trained, .version(stored.baseVersion ?? .latest))

@@ -15,6 +15,8 @@ extension Invocation {
             case .result: result = .success(body, contentType: head.contentType)
             case .functionError: result = .functionError(body)
             }
+        case .filed(let file):
+            result = .filed(file)
         case .streamed(let error):
             result = .streamed(functionError: error)
         case .tooLarge(let limit):
@@ -129,7 +131,7 @@ extension InvocationOutcome {
     var isNoteworthy: Bool {
         if timing.initialization != nil { return true }
         switch result {
-        case .success, .streamed(functionError: nil): return false
+        case .success, .filed, .streamed(functionError: nil): return false
         case .functionError, .streamed, .refused: return true
         }
     }

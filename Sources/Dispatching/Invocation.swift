@@ -52,9 +52,16 @@ final class Invocation: AnswerSink {
     /// What its client is waiting for; `nil` when nobody is.
     var completion: ((InvocationOutcome) -> Void)?
 
+    /// Makes the place for an answer that is longer than `responseBytesMax`; `nil` where that is too long.
+    var makeFile: (() -> AnswerFile)?
+    private var file: AnswerFile?
+    /// That it was too long for.
+    private var fileBytesMax: Int?
+
     /// How it ended.
     enum Ending {
         case answered(AnswerHead, [UInt8])
+        case filed(AnswerFile)
         /// - Parameter error: with which the function broke off.
         case streamed(error: [UInt8]?)
         case tooLarge(limit: Int)
@@ -99,9 +106,14 @@ final class Invocation: AnswerSink {
         }
         // What came before was half an answer.
         body = []
+        file = nil
         isTooLarge = false
         if let length = head.contentLength {
-            if length > responseBytesMax { isTooLarge = true } else { body.reserveCapacity(length) }
+            if length <= responseBytesMax {
+                body.reserveCapacity(length)
+            } else if makeFile == nil || head.kind == .functionError {
+                isTooLarge = true
+            }
         }
     }
 
@@ -115,13 +127,31 @@ final class Invocation: AnswerSink {
             }
             return stream.consumer.streamReceived(bytes) ? .more : .wait
         }
+        if let file { return append(bytes, to: file) }
         guard !isTooLarge, body.count + bytes.count <= responseBytesMax else {
+            if !isTooLarge, head?.kind == .result, let file = makeFile?() {
+                self.file = file
+                let begun = body
+                body = []
+                _ = unsafe begun.withUnsafeBytes { unsafe file.append($0) }
+                return append(bytes, to: file)
+            }
             isTooLarge = true
             body = []
             return .tooLong
         }
         unsafe body.append(contentsOf: bytes)
         return .more
+    }
+
+    private func append(_ bytes: UnsafeRawBufferPointer, to file: AnswerFile) -> AnswerReception {
+        let reception = unsafe file.append(bytes)
+        if case .tooLong = reception {
+            isTooLarge = true
+            fileBytesMax = file.bytesMax
+            self.file = nil
+        }
+        return reception
     }
 
     func end(error: [UInt8]?) {
@@ -136,12 +166,16 @@ final class Invocation: AnswerSink {
             finish(self, .streamed(error: error))
         } else if let error {
             finish(self, .answered(AnswerHead(kind: .functionError, contentType: nil, contentLength: nil), error))
+        } else if let file {
+            finish(self, .filed(file))
         } else {
             finish(self, .answered(head, body))
         }
     }
 
-    private var tooLarge: Ending { .tooLarge(limit: isStreaming ? Self.streamBytesMax : responseBytesMax) }
+    private var tooLarge: Ending {
+        .tooLarge(limit: isStreaming ? Self.streamBytesMax : fileBytesMax ?? responseBytesMax)
+    }
 
     func fail(_ failure: WorkerFailure) {
         guard state == .running else { return }

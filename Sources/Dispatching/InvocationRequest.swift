@@ -41,6 +41,8 @@ package struct InvocationOutcome {
     package enum Result {
         /// The function's bytes, untouched.
         case success([UInt8], contentType: String?)
+        /// An answer that is longer than a client may be sent; for executions only, and to be finished by whoever takes it.
+        case filed(AnswerFile)
         /// The error object that clients get, as JSON: the function's own, or ours when it gave none.
         case functionError([UInt8])
         /// All of it went to the request's stream; with the error object if the function broke off.

@@ -36,7 +36,7 @@ package final class Metrics {
 
     private func update(_ counters: inout Counters, _ outcome: InvocationOutcome) {
         switch outcome.result {
-        case .success, .streamed(functionError: nil): counters.succeeded += 1
+        case .success, .filed, .streamed(functionError: nil): counters.succeeded += 1
         case .functionError, .streamed: counters.functionErrors += 1
         case .refused: counters.refused += 1
         }

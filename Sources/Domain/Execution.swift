@@ -69,8 +69,8 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package let qualifier: Qualifier?
     /// Resolved when accepted, and the same for all attempts. `$LATEST` runs the code current at each attempt.
     package let version: VersionNumber
-    /// The event's bytes.
-    package let input: [UInt8]
+    /// The event. Written once.
+    package var input: Payload
     /// The version of the trained function that a training starts from; `nil` for other executions and without a model.
     package let baseVersion: VersionNumber?
     package let channels: [Channel]
@@ -93,7 +93,7 @@ package struct Execution: Equatable, Sendable, Identifiable {
     package var startedAt: Timestamp?
     package var endedAt: Timestamp?
     /// The function's answer; set only when succeeded.
-    package var result: [UInt8]?
+    package var result: Payload?
     package var failure: Failure?
     /// Not before this time the next attempt starts; `nil` means at once.
     package var notBefore: Timestamp?
@@ -111,11 +111,11 @@ package struct Execution: Equatable, Sendable, Identifiable {
 
     package init(
         id: ID, name: ExecutionName, function: Function.ID, functionName: FunctionName, qualifier: Qualifier?,
-        version: VersionNumber, input: [UInt8], baseVersion: VersionNumber? = nil, channels: [Channel] = [],
+        version: VersionNumber, input: Payload, baseVersion: VersionNumber? = nil, channels: [Channel] = [],
         promote: AliasName? = nil, acceptedAt: Timestamp, retryKey: String? = nil, chainDepth: Int = 0,
         priority: Int = 0,
         status: Status = .queued, attempt: Int = 0,
-        startedAt: Timestamp? = nil, endedAt: Timestamp? = nil, result: [UInt8]? = nil, failure: Failure? = nil,
+        startedAt: Timestamp? = nil, endedAt: Timestamp? = nil, result: Payload? = nil, failure: Failure? = nil,
         notBefore: Timestamp? = nil, pausedAt: Timestamp? = nil, pausedMilliseconds: Int64 = 0,
         publishedVersion: Int? = nil, promotion: String? = nil, progress: String? = nil
     ) {

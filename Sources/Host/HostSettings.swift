@@ -1,6 +1,7 @@
 package import Dispatching
 package import Domain
 internal import JSON
+package import LambdaAPI
 package import Scheduling
 package import Workers
 
@@ -22,6 +23,9 @@ package struct HostSettings: Sendable {
     /// What runs `python3` functions.
     package var pythonInterpreter = "/usr/bin/python3"
     package var limits = HostLimits()
+    package var requestLimits = LambdaAPI.Limits()
+    /// Of the answer to an asynchronous invocation.
+    package var answerBytesMax = 1 << 30
     package var executions = Executions.Settings()
     package var deliveries = Deliveries.Settings()
     /// Of all files that a training leaves.
@@ -127,6 +131,8 @@ package struct HostSettings: Sendable {
         try set("executionRetentionDays", 1...3650) { executions.retention = .seconds(86_400 * ($0 as Double)) }
         try set("stopGraceSeconds", 0...3600) { executions.stopGrace = .seconds($0 as Double) }
         try set("connectionsMax", 1...1_000_000) { connectionsMax = $0 }
+        try set("eventMegabytes", 1...64) { requestLimits.eventBytesMax = $0 << 20 }
+        try set("resultMegabytes", 6...100_000) { answerBytesMax = $0 << 20 }
         try set("deliveryHours", 1...720) { deliveries.policy.ageMax = .seconds(3600 * ($0 as Double)) }
         if let nested = try reader.optionalObject("destinations") { targets = try Self.targets(nested) }
         if let delays = try reader.optional("retryDelaysSeconds", as: [Double].self) {

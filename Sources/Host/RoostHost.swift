@@ -142,7 +142,10 @@ package final class RoostHost {
         management.capacity.memoryMegabytesMax = settings.limits.memoryMegabytesMax
         let metrics = Metrics()
         let dispatcher = Dispatcher(
-            loop: loop, limits: settings.limits, placement: placement, logs: logs, history: history, metrics: metrics)
+            loop: loop, limits: settings.limits, placement: placement, artifacts: artifacts, logs: logs,
+            history: history,
+            metrics: metrics)
+        dispatcher.answerBytesMax = settings.answerBytesMax
         self.dispatcher = dispatcher
         management.onChange = { [unowned dispatcher, unowned catalog] change in
             guard let function = change.function else { return }
@@ -166,7 +169,7 @@ package final class RoostHost {
         self.executions = executions
         let lambda = LambdaAPI(
             management: management, executions: executions, loop: loop, pythonMinor: pythonMinor,
-            targets: Set(targets.map(\.name)))
+            targets: Set(targets.map(\.name)), limits: settings.requestLimits)
         lambda.provision = { [unowned dispatcher] in dispatcher.provision(of: $0, $1) }
         let pressure = try pressureFiles()
         placement.settings.pressureFiles = pressure.files

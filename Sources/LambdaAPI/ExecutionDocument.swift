@@ -57,6 +57,18 @@ enum ExecutionDocument {
         return .object(document)
     }
 
+    /// Event and answer as clients are sent them.
+    struct Data {
+        var input: String
+        /// Empty when there is none.
+        var result: String
+    }
+
+    /// What stands for a payload that is too long to be sent.
+    static func reference(_ digest: Digest, _ sizeBytes: Int) -> String {
+        JSONValue.object(["artifact": .string(digest.description), "sizeBytes": .integer(Int64(sizeBytes))]).text()
+    }
+
     // MARK: - History
 
     /// `nil` for events that only the host's own history has. Event ids are the sequence numbers of that, so they ascend
@@ -64,8 +76,9 @@ enum ExecutionDocument {
     ///
     /// Read from `ExecutionEvent.detail`: of `attemptEnded` `errorType` and `errorMessage`, absent after a success; of `progress` the worker's report, whose `message` or `step` names it.
     static func event(
-        _ event: ExecutionEvent, of execution: Execution, attemptStart: Timestamp?, timeoutSeconds: Int, withData: Bool
+        _ event: ExecutionEvent, of execution: Execution, _ data: Data?, attemptStart: Timestamp?, timeoutSeconds: Int
     ) -> JSONValue? {
+        let withData = data != nil
         let detail = (try? JSONValue.parse(event.detail)) ?? [:]
         let type: String
         var name: String?
@@ -74,7 +87,7 @@ enum ExecutionDocument {
         case .accepted:
             type = "ExecutionStarted"
             details = [
-                "Input": payload(String(decoding: execution.input, as: UTF8.self), withData),
+                "Input": payload(data?.input ?? "", withData),
                 "ExecutionTimeout": .integer(Int64(timeoutSeconds)),
             ]
         case .attemptStarted, .stopRequested, .destination, .delivered, .undelivered, .promotion, .redriven:
@@ -116,7 +129,7 @@ enum ExecutionDocument {
             switch execution.status {
             case .succeeded:
                 type = "ExecutionSucceeded"
-                details = ["Result": payload(String(decoding: execution.result ?? [], as: UTF8.self), withData)]
+                details = ["Result": payload(data?.result ?? "", withData)]
             case .timedOut:
                 type = "ExecutionTimedOut"
                 details = ["Error": failure]

@@ -29,6 +29,8 @@ package protocol ExecutionService: AnyObject {
     /// Returns when the execution has ended.
     func completion(of id: Execution.ID) async throws(ManagementError) -> Execution
     func execution(_ id: Execution.ID) async throws(ManagementError) -> Execution
+    /// A part of the event or answer of an execution; none behind its end.
+    func bytes(of payload: Payload, from offset: Int, count: Int) async throws(ManagementError) -> [UInt8]
     func list(_ query: ExecutionQuery) async throws(ManagementError) -> ExecutionPage
     /// - Parameter after: the sequence number of the last one already seen.
     func events(

@@ -9,9 +9,10 @@ extension LambdaAPI {
         let withData = try request.boolean("IncludeExecutionData") ?? true
         let execution = try await execution(resource)
         var document = ExecutionDocument.summary(execution)
-        if withData { document["InputPayload"] = .string(String(decoding: execution.input, as: UTF8.self)) }
-        if execution.status == .succeeded, withData, let result = execution.result {
-            document["Result"] = .string(String(decoding: result, as: UTF8.self))
+        if withData {
+            let data = try await data(of: execution)
+            document["InputPayload"] = .string(data.input)
+            if execution.status == .succeeded { document["Result"] = .string(data.result) }
         }
         if let failure = execution.failure, execution.status.isEnded, execution.status != .succeeded {
             document["Error"] = ExecutionDocument.error(failure)
@@ -147,9 +148,10 @@ extension LambdaAPI {
         let starts = try await attemptStarts(of: execution, events, isNewestFirst, known: attemptStart)
         let timeout = (try? management.catalog.route(execution.functionName, .version(execution.version)))?
             .version.configuration.timeoutSeconds
+        let data = withData ? try await data(of: execution) : nil
         let documents = events.compactMap {
             ExecutionDocument.event(
-                $0, of: execution, attemptStart: starts[$0.sequence], timeoutSeconds: timeout ?? 0, withData: withData)
+                $0, of: execution, data, attemptStart: starts[$0.sequence], timeoutSeconds: timeout ?? 0)
         }
         var document: JSONObject = ["Events": .array(documents)]
         if events.count == limit, let last = events.last {
@@ -182,6 +184,21 @@ extension LambdaAPI {
         if let reason = asked.reason { violations.check(reason, at: "reason", length: 0...1024) }
         try violations.refuse()
         return asked
+    }
+
+    /// Of what is longer than the answer to a synchronous invocation may be, a reference.
+    private func data(of execution: Execution) async throws(WireError) -> ExecutionDocument.Data {
+        func text(_ payload: Payload) async throws(WireError) -> String {
+            if case .file(let digest, let sizeBytes) = payload, sizeBytes > Dispatcher.responseBytesMax {
+                return ExecutionDocument.reference(digest, sizeBytes)
+            }
+            let bytes = try await verb { () async throws(ManagementError) in
+                try await executions.bytes(of: payload, from: 0, count: payload.sizeBytes)
+            }
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        return .init(
+            input: try await text(execution.input), result: try await text(execution.result ?? .inline([])))
     }
 
     /// Of the newest pause.

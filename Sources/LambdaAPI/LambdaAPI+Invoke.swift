@@ -97,7 +97,7 @@ extension LambdaAPI {
             // A function that answers with nothing answers `null`.
             body = bytes.isEmpty ? Array("null".utf8) : bytes
             headers = [("Content-Type", Self.contentType(contentType))]
-        case .streamed:
+        case .streamed, .filed:
             preconditionFailure("the answer of a buffered invocation is collected")
         case .functionError(let bytes):
             body = bytes
@@ -155,11 +155,18 @@ extension LambdaAPI {
             ("X-Amz-Durable-Execution-Arn", arn),
         ]
         if execution.status == .succeeded {
-            let result = execution.result ?? []
-            return WireResponse(status: 200, headers: headers, body: result.isEmpty ? Array("null".utf8) : result)
+            if let result = (execution.result ?? .inline([])).bytes {
+                return WireResponse(status: 200, headers: headers, body: result.isEmpty ? Array("null".utf8) : result)
+            }
         }
         headers.append(("X-Amz-Function-Error", "Unhandled"))
-        let failure = execution.failure
+        var failure = execution.failure
+        if execution.status == .succeeded {
+            failure = .init(
+                type: "Function.ResponseSizeTooLarge",
+                message: "Response payload size exceeded maximum allowed payload size (\(Dispatcher.responseBytesMax) "
+                    + "bytes). The execution has it.")
+        }
         let body: [UInt8]
         if let data = failure?.data, !data.isEmpty {
             body = Array(data.utf8)
@@ -213,7 +220,7 @@ extension LambdaAPI {
             }
         case .functionError(let body): error = body
         case .streamed(let body): error = body
-        case .refused: preconditionFailure("a refusal is no stream")
+        case .refused, .filed: preconditionFailure("neither a refusal nor an execution is a stream")
         }
         EventStream.appendInvokeComplete(
             error: error, logTail: plan.wantsLogTail ? outcome.logTail : nil, to: &bytes)

@@ -64,8 +64,8 @@ extension Change {
     /// Roughly what this adds to the write-ahead log beyond its transaction's share, in bytes: a page, and what is large.
     var logBytes: Int {
         switch self {
-        case .addExecution(let execution): 4096 + execution.input.count
-        case .updateExecution(let execution): 4096 + (execution.result?.count ?? 0)
+        case .addExecution(let execution): 4096 + (execution.input.bytes?.count ?? 0)
+        case .updateExecution(let execution): 4096 + (execution.result?.bytes?.count ?? 0)
         case .addDelivery(_, let document): 4096 + document.count
         case .addEvents(_, let events): events.reduce(0) { $0 + $1.detail.utf8.count }
         default: 4096
@@ -277,16 +277,16 @@ private func insert(_ execution: Execution, to db: Database) throws {
         try db.run(
             """
             INSERT INTO execution (id, function, name, functionName, qualifier, version, baseVersion, channels, promote,
-                acceptedAt, retryKey, chainDepth, priority, status, attempt, startedAt, endedAt, failure, notBefore,
-                pausedAt, pausedMilliseconds, publishedVersion, promotion, progress)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                acceptedAt, retryKey, chainDepth, priority, inputFile, status, attempt, startedAt, endedAt, failure, notBefore,
+                pausedAt, pausedMilliseconds, publishedVersion, promotion, progress, resultFile)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 execution.id.text, execution.function.value, execution.name.text, execution.functionName.text,
                 execution.qualifier?.description, execution.version.column, execution.baseVersion?.column,
                 try jsonText(execution.channels.map { ChannelColumn($0) }),
                 execution.promote?.text, execution.acceptedAt.millisecondsSince1970, execution.retryKey,
-                execution.chainDepth, execution.priority,
+                execution.chainDepth, execution.priority, try FileColumn(execution.input).map { try jsonText($0) },
             ] + state(of: execution))
     } catch let error as DatabaseError where error.extendedResultCode == .SQLITE_CONSTRAINT_UNIQUE {
         if try sequence(of: execution.id, in: db) != nil { throw RegistryError.conflict(.executionID(execution.id)) }
@@ -298,15 +298,16 @@ private func insert(_ execution: Execution, to db: Database) throws {
     }
     let sequence = db.lastInsertedRowID
     try db.run(
-        "INSERT INTO executionInput (execution, bytes) VALUES (?, ?)", [sequence, Data(execution.input)])
-    try put(result: execution.result, of: sequence, in: db)
+        "INSERT INTO executionInput (execution, bytes) VALUES (?, ?)", [sequence, Data(execution.input.bytes ?? [])])
+    try put(result: execution.result?.bytes, of: sequence, in: db)
 }
 
 private func update(_ execution: Execution, in db: Database) throws {
     try db.run(
         """
         UPDATE execution SET status = ?, attempt = ?, startedAt = ?, endedAt = ?, failure = ?, notBefore = ?,
-            pausedAt = ?, pausedMilliseconds = ?, publishedVersion = ?, promotion = ?, progress = ?
+            pausedAt = ?, pausedMilliseconds = ?, publishedVersion = ?, promotion = ?, progress = ?,
+            resultFile = ?
         WHERE id = ? AND \(isLiveExecution)
         """, try state(of: execution) + [execution.id.text])
     let isUpdated = db.changesCount > 0
@@ -314,7 +315,7 @@ private func update(_ execution: Execution, in db: Database) throws {
         throw RegistryError.missing(.execution(execution.id))
     }
     guard isUpdated else { throw RegistryError.executionEnded(execution.id) }
-    try put(result: execution.result, of: sequence, in: db)
+    try put(result: execution.result?.bytes, of: sequence, in: db)
 }
 
 /// What an update may change, in the order of the statements above.
@@ -324,6 +325,7 @@ private func state(of execution: Execution) throws -> StatementArguments {
         execution.endedAt?.millisecondsSince1970, try execution.failure.map { try jsonText(FailureColumn($0)) },
         execution.notBefore?.millisecondsSince1970, execution.pausedAt?.millisecondsSince1970,
         execution.pausedMilliseconds, execution.publishedVersion, execution.promotion, execution.progress,
+        try FileColumn(execution.result).map { try jsonText($0) },
     ]
 }
 

@@ -313,7 +313,8 @@ private func fetchExecution(_ db: Database, where condition: String, _ arguments
             WHERE \(condition)
             """, arguments: arguments)
     guard let row else { return nil }
-    let result: Data? = row["result"]
     return Execution(
-        head: try ExecutionHead(row: row), input: Array(row["input"] as Data), result: result.map { Array($0) })
+        head: try ExecutionHead(row: row),
+        input: try stored(try Payload(row: row, file: "inputFile", bytes: row["input"]), "execution without an event"),
+        result: try Payload(row: row, file: "resultFile", bytes: row["result"]))
 }

@@ -74,6 +74,33 @@ struct FailureColumn: Codable {
     var failure: Execution.Failure { .init(type: type, message: message, data: data, stackTrace: stackTrace ?? []) }
 }
 
+struct FileColumn: Codable {
+    var digest: String
+    var sizeBytes: Int
+
+    /// `nil` for a payload that is no file.
+    init?(_ payload: Payload?) {
+        guard case .file(let digest, let sizeBytes)? = payload else { return nil }
+        self.digest = digest.hex
+        self.sizeBytes = sizeBytes
+    }
+
+    func payload() throws(RegistryError) -> Payload { .file(try storedDigest(digest), sizeBytes: sizeBytes) }
+}
+
+extension Payload {
+    /// - Parameter file: the name of the column that is set when it is one.
+    init?(row: Row, file: String, bytes: Data?) throws {
+        if let text: String = row[file] {
+            self = try fromJSON(text, as: FileColumn.self).payload()
+        } else if let bytes {
+            self = .inline(Array(bytes))
+        } else {
+            return nil
+        }
+    }
+}
+
 struct DestinationColumn: Codable {
     /// Absent when `text` is a target's ARN.
     var function: String?
@@ -230,7 +257,7 @@ extension ExecutionHead {
 }
 
 extension Execution {
-    init(head: ExecutionHead, input: [UInt8], result: [UInt8]?) {
+    init(head: ExecutionHead, input: Payload, result: Payload?) {
         self.init(
             id: head.id, name: head.name, function: head.function, functionName: head.functionName,
             qualifier: head.qualifier, version: head.version, input: input, baseVersion: head.baseVersion,

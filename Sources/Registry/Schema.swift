@@ -226,5 +226,13 @@ func makeMigrator() -> DatabaseMigrator {
                 ) STRICT;
                 """)
     }
+    migrator.registerMigration("8") { db in
+        try db.execute(
+            sql: """
+                -- Where the bytes of a large event or answer are, as JSON; their tables then have none.
+                ALTER TABLE execution ADD COLUMN inputFile TEXT;
+                ALTER TABLE execution ADD COLUMN resultFile TEXT;
+                """)
+    }
     return migrator
 }

@@ -26,7 +26,8 @@ extension RoostAPI {
             guard key.actions.contains(.manage) else {
                 throw WireError(.notAuthorized(keyID: key.id, operation: "Deploy", resource: "*"))
             }
-        case .execution, .executionEvents, .stopExecution, .pauseExecution, .resumeExecution, .redriveExecution,
+        case .execution, .executionEvents, .executionInput, .executionResult, .stopExecution, .pauseExecution,
+            .resumeExecution, .redriveExecution,
             .deleteExecution:
             break
         case .rollBack(let function, _):

@@ -40,8 +40,46 @@ extension RoostAPI {
         let execution = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
         try request.requireReading(execution.functionName, "GetExecution")
         var document = Self.document(ExecutionHead(execution))
-        if let result = execution.result { document["Result"] = .string(String(decoding: result, as: UTF8.self)) }
+        switch execution.result {
+        case .inline(let result): document["Result"] = .string(String(decoding: result, as: UTF8.self))
+        case .file(let digest, let sizeBytes):
+            document["ResultFile"] = [
+                "Digest": .string(digest.description), "SizeBytes": .integer(Int64(sizeBytes)),
+            ]
+        case nil: break
+        }
         return .json(.object(document))
+    }
+
+    /// Bytes of an event or answer in one answer at the most.
+    static let payloadPageBytes = 4 << 20
+
+    func executionInput(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let execution = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
+        try request.requireReading(execution.functionName, "GetExecution")
+        return try await page(of: execution.input, request)
+    }
+
+    func executionResult(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let execution = try await verb { () async throws(ManagementError) in try await executions.execution(id) }
+        try request.requireReading(execution.functionName, "GetExecution")
+        guard let result = execution.result else {
+            throw WireError(
+                ManagementError.conflict("The execution has no result; its status is \(execution.status.rawValue)."))
+        }
+        return try await page(of: result, request)
+    }
+
+    /// The bytes from `offset` on, as many as one answer has; `Roost-Size` says how many there are in all.
+    private func page(of payload: Payload, _ request: WireRequest) async throws(WireError) -> WireResponse {
+        let offset = try request.integer("offset", in: 0...payload.sizeBytes) ?? 0
+        let bytes = try await verb { () async throws(ManagementError) in
+            try await executions.bytes(of: payload, from: offset, count: Self.payloadPageBytes)
+        }
+        return WireResponse(
+            status: 200,
+            headers: [("Content-Type", "application/octet-stream"), ("Roost-Size", String(payload.sizeBytes))],
+            body: bytes)
     }
 
     func executionEvents(_ id: Execution.ID, _ request: WireRequest) async throws(WireError) -> WireResponse {

@@ -87,6 +87,8 @@ package final class RoostAPI {
         case .executions: try await listExecutions(request)
         case .execution(let id): try await execution(id, request)
         case .executionEvents(let id): try await executionEvents(id, request)
+        case .executionInput(let id): try await executionInput(id, request)
+        case .executionResult(let id): try await executionResult(id, request)
         case .stopExecution(let id): try await stopExecution(id, request)
         case .pauseExecution(let id): try await pauseExecution(id, request)
         case .resumeExecution(let id): try await resumeExecution(id, request)

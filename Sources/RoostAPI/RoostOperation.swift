@@ -18,6 +18,8 @@ package enum RoostOperation: Equatable, Sendable {
     case executions
     case execution(Execution.ID)
     case executionEvents(Execution.ID)
+    case executionInput(Execution.ID)
+    case executionResult(Execution.ID)
     case stopExecution(Execution.ID)
     case pauseExecution(Execution.ID)
     case resumeExecution(Execution.ID)
@@ -70,6 +72,9 @@ package enum RoostOperation: Equatable, Sendable {
         case ("executions", 2): return ("GET", .execution(Execution.ID(segments[3])))
         case ("executions", 3) where segments[4] == "events":
             return ("GET", .executionEvents(Execution.ID(segments[3])))
+        case ("executions", 3) where segments[4] == "input": return ("GET", .executionInput(Execution.ID(segments[3])))
+        case ("executions", 3) where segments[4] == "result":
+            return ("GET", .executionResult(Execution.ID(segments[3])))
         case ("executions", 3) where segments[4] == "stop": return ("POST", .stopExecution(Execution.ID(segments[3])))
         case ("executions", 3) where segments[4] == "pause":
             return ("POST", .pauseExecution(Execution.ID(segments[3])))

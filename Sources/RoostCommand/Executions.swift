@@ -1,12 +1,14 @@
 import ArgumentParser
 import Domain
+import Glibc
 import JSON
 
 struct Executions: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Asynchronous invocations and trainings: list, show, pause, resume, stop, redrive, remove, logs.",
+        abstract:
+            "Asynchronous invocations and trainings: list, show, result, pause, resume, stop, redrive, remove, logs.",
         subcommands: [
-            List.self, Show.self, Pause.self, Resume.self, Stop.self, Redrive.self, Remove.self, Logs.self,
+            List.self, Show.self, Answer.self, Pause.self, Resume.self, Stop.self, Redrive.self, Remove.self, Logs.self,
         ])
 
     struct List: ParsableCommand {
@@ -85,6 +87,42 @@ struct Executions: ParsableCommand {
                 let detail = event["Detail"].map { $0 == [:] || $0.isNull ? "" : "  " + $0.text() } ?? ""
                 Terminal.print("  \(time(event["At"]))  \(text(event["Kind"]))\(printable(detail))")
             }
+        }
+    }
+
+    struct Answer: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "result", abstract: "Print what a function answered, as it answered it, of any length.")
+
+        @Argument(help: "The execution's id or ARN.")
+        var execution: String
+
+        @Flag(help: "The event that it was given instead.")
+        var input = false
+
+        @OptionGroup var client: ClientOptions
+
+        func validate() throws {
+            if client.json { throw ValidationError("--json is not for this: the answer is printed as it is") }
+        }
+
+        func run() throws {
+            let host = try client.host()
+            let id = executionID(execution)
+            var offset = 0
+            var size = 0
+            repeat {
+                let path = RequestPath.roost(
+                    "executions", id, input ? "input" : "result", query: [("offset", String(offset))])
+                let page = try host.send("GET", path)
+                guard let total = page["roost-size"].flatMap({ Int($0) }), offset == total || !page.body.isEmpty
+                else {
+                    throw CommandError.badAnswer(request: "the result of \(id)", reason: "it does not say its size")
+                }
+                size = total
+                offset += page.body.count
+                Terminal.write(page.body, to: STDOUT_FILENO)
+            } while offset < size
         }
     }
 

@@ -446,7 +446,7 @@ extension TestHost {
             let accepted = await host.lambda.acceptEvent(plan, payload: [], by: TestHost.caller)
             func at(_ second: Int64) -> Timestamp { Timestamp(millisecondsSince1970: second * 1000) }
             host.executions.accepted[0].status = .succeeded
-            host.executions.accepted[0].result = Array("1".utf8)
+            host.executions.accepted[0].result = .inline(Array("1".utf8))
             host.executions.history = [
                 ExecutionEvent(sequence: 1, kind: .accepted, at: at(1)),
                 ExecutionEvent(sequence: 2, kind: .attemptStarted, at: at(2), detail: #"{"attempt":1}"#),

@@ -21,7 +21,7 @@ final class StillExecutions: ExecutionService {
         let execution = Execution(
             id: id, name: request.name ?? ExecutionName(id.text)!, function: request.route.function.id,
             functionName: request.route.function.name, qualifier: request.qualifier,
-            version: request.route.version.number, input: request.payload,
+            version: request.route.version.number, input: .inline(request.payload),
             acceptedAt: Timestamp(millisecondsSince1970: 1_795_435_740_500))
         accepted.append(execution)
         return (ExecutionHead(execution), true)
@@ -57,6 +57,10 @@ final class StillExecutions: ExecutionService {
     func execution(_ id: Execution.ID) async throws(ManagementError) -> Execution {
         guard let found = accepted.first(where: { $0.id == id }) else { throw .executionNotFound(id.text) }
         return found
+    }
+
+    func bytes(of payload: Payload, from offset: Int, count: Int) async throws(ManagementError) -> [UInt8] {
+        Array((payload.bytes ?? []).dropFirst(offset).prefix(count))
     }
 
     func list(_ query: ExecutionQuery) async throws(ManagementError) -> ExecutionPage {

@@ -172,7 +172,7 @@ import Testing
         var ended = running
         ended.status = .succeeded
         ended.endedAt = at(13)
-        ended.result = Array("null".utf8)
+        ended.result = .inline(Array("null".utf8))
         ended.publishedVersion = 1
         ended.failure = .init(type: "T", message: "with \0 inside", data: "{}")
         let publish: [Change] = [.updateExecution(ended), .putVersion(id, version(.published(1)))]

@@ -46,7 +46,8 @@ func execution(
 ) -> Execution {
     Execution(
         id: Execution.ID(id), name: ExecutionName(text ?? id)!, function: Function.ID(function),
-        functionName: name("echo"), qualifier: qualifier, version: version, input: input, baseVersion: .published(3),
+        functionName: name("echo"), qualifier: qualifier, version: version, input: .inline(input),
+        baseVersion: .published(3),
         channels: [
             .init(name: "train", artifact: digest("c")),
             .init(name: "more", artifact: digest("d"), dataset: DatasetReference("dataset:more@2")),
