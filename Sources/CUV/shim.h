@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,6 +17,9 @@
 static inline int cuv_fix_mmap_threshold(int bytes) {
     return mallopt(M_MMAP_THRESHOLD, bytes) && mallopt(M_TRIM_THRESHOLD, 2 * bytes);
 }
+
+/// The name of the calling thread, of which the kernel keeps 15 bytes.
+static inline void cuv_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
 
 /// Sends a signal through a pidfd. Returns 0, or the negative error number.
 static inline int cuv_pidfd_send_signal(int pidfd, int signal) {

@@ -85,6 +85,9 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         uv_async_send(wakeup)
     }
 
+    /// What the system calls the calling thread, as in `top -H`; 15 bytes of it are kept.
+    package static func nameThread(_ name: String) { cuv_name_thread(name) }
+
     package var processIdentifier: Int { Int(getpid()) }
 
     /// The monotonic clock, read now.

@@ -155,6 +155,82 @@ struct LoopTests {
         #expect(access(path, F_OK) != 0)
     }
 
+    @Test("a socket that is polled tells what it is ready for, and nothing more once it is closed")
+    func socketPoll() async throws {
+        let seen = Mutex<[SocketPoll.Events]>([])
+        try await withLoop { loop in
+            let (ours, theirs) = try Descriptor.socketPair()
+            var poll: SocketPoll?
+            poll = try SocketPoll(loop: loop, socket: ours) { events in
+                seen.withLock { $0.append(events) }
+                if events == .writable {
+                    #expect(write(theirs, "x", 1) == 1)
+                    try? poll?.start(.readable)
+                } else {
+                    // It is still readable, but nobody is told.
+                    poll?.close {
+                        Descriptor.close(ours)
+                        Descriptor.close(theirs)
+                        loop.stop()
+                    }
+                    poll = nil
+                }
+            }
+            #expect(poll?.awaited == [])
+            try poll?.start(.writable)
+            #expect(poll?.awaited == .writable)
+            #expect(throws: UVError.self) { try SocketPoll(loop: loop, socket: ours) { _ in } }
+        }
+        #expect(seen.withLock { $0 } == [.writable, .readable])
+    }
+
+    @Test("a socket that fails is reported once, and again when polling is started again")
+    func socketPollFailure() async throws {
+        let seen = Mutex<[SocketPoll.Events]>([])
+        try await withLoop { loop in
+            // A pipe that nobody reads from.
+            let (reading, writing) = try Descriptor.pipe()
+            Descriptor.close(reading)
+            var poll: SocketPoll?
+            poll = try SocketPoll(loop: loop, socket: writing) { events in
+                seen.withLock { $0.append(events) }
+                if seen.withLock({ $0.count }) == 1 {
+                    #expect(poll?.awaited == .readable)
+                    try? poll?.start(.readable)
+                    return
+                }
+                poll?.close {
+                    Descriptor.close(writing)
+                    loop.stop()
+                }
+                poll = nil
+            }
+            try poll?.start(.readable)
+        }
+        #expect(seen.withLock { $0 } == [.failed, .failed])
+    }
+
+    @Test("another thread wakes the loop, and requests that nobody has seen yet are one")
+    func wakeup() async throws {
+        let calls = Mutex(0)
+        try await withLoop { loop in
+            let wakeup = try LoopWakeup(loop: loop)
+            wakeup.onWake = {
+                loop.checkIsolated()
+                calls.withLock { $0 += 1 }
+                wakeup.close()
+                loop.stop()
+            }
+            let sent = DispatchSemaphore(value: 0)
+            Thread.detachNewThread {
+                for _ in 1...3 { wakeup.send() }
+                sent.signal()
+            }
+            sent.wait()
+        }
+        #expect(calls.withLock { $0 } == 1)
+    }
+
     @Test("the watchdog names a callback that held the loop")
     func watchdog() async throws {
         let blocked = Mutex<String?>(nil)
