@@ -44,6 +44,7 @@ let package = Package(
         .target(
             name: "Registry", dependencies: ["Domain", .product(name: "GRDB", package: "GRDB.swift")],
             swiftSettings: settings + testable),
+        .target(name: "Transfers", dependencies: ["CCurl", "Domain", "Loop"], swiftSettings: settings + testable),
         .target(name: "Scheduling", dependencies: ["Domain"], swiftSettings: strict),
         .target(name: "Simulator", dependencies: ["Domain", "Scheduling"], swiftSettings: strict + testable),
         .target(
@@ -126,6 +127,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "SimulatorTests", dependencies: ["Domain", "Scheduling", "Simulator"], swiftSettings: strict),
+        .testTarget(
+            name: "TransfersTests", dependencies: ["Domain", "Loop", "TestSupport", "Transfers"],
+            swiftSettings: settings),
         .testTarget(
             name: "WorkersTests", dependencies: ["Domain", "Loop", "TestSupport", "Workers"], swiftSettings: settings),
     ]

@@ -3,7 +3,7 @@
 
 #include <curl/curl.h>
 
-/* curl_easy_setopt and curl_easy_getinfo are variadic, which Swift does not import: one wrapper per type of argument. */
+/* curl_easy_setopt and its like are variadic, which Swift does not import: one wrapper per type of argument. */
 
 static inline CURLcode ccurl_set_long(CURL *easy, CURLoption option, long value) {
     return curl_easy_setopt(easy, option, value);
@@ -35,6 +35,24 @@ static inline CURLcode ccurl_set_seek_function(CURL *easy, ccurl_seek_function f
 
 static inline CURLcode ccurl_get_long(CURL *easy, CURLINFO info, long *value) {
     return curl_easy_getinfo(easy, info, value);
+}
+/* What CURLOPT_PRIVATE has set. */
+static inline void *ccurl_get_private(CURL *easy) {
+    char *context = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &context);
+    return context;
+}
+
+static inline CURLMcode ccurl_multi_set_long(CURLM *multi, CURLMoption option, long value) {
+    return curl_multi_setopt(multi, option, value);
+}
+static inline void ccurl_multi_set_functions(
+    CURLM *multi, curl_socket_callback socket_function, curl_multi_timer_callback timer_function, void *context
+) {
+    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_function);
+    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, context);
+    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_function);
+    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, context);
 }
 
 #endif
