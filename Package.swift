@@ -57,7 +57,10 @@ let package = Package(
             swiftSettings: strict + testable),
         .target(
             name: "Dispatching",
-            dependencies: ["Artifacts", "Domain", "JSON", "Loop", "Management", "Registry", "Scheduling", "Workers"],
+            dependencies: [
+                "Artifacts", "Domain", "JSON", "Loop", "Management", "Registry", "Scheduling", "Signing", "Transfers",
+                "Workers",
+            ],
             swiftSettings: settings),
         .target(name: "Manifests", dependencies: ["Domain", "JSON"], swiftSettings: strict),
         .target(

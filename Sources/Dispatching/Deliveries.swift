@@ -3,6 +3,8 @@ package import Domain
 internal import JSON
 package import Loop
 package import Registry
+internal import Signing
+internal import Transfers
 
 /// Tells targets of executions' ends. Lives on the loop.
 ///
@@ -14,8 +16,8 @@ package import Registry
 ///
 /// 1. A delivery is removed only after its target has it, or with the reason in its execution's history. So a host that is
 ///    killed between the two tells the target twice, under the same name.
-/// 2. No delivery is tried twice at the same time. Of one target at most `widthMax` are being tried, and one after a failure
-///    of the target, until one succeeds.
+/// 2. No delivery is tried twice at the same time. Of one target at most `widthMax` tries are under way, and one after a
+///    failure of the target, until one succeeds.
 /// 3. They are told in no particular order.
 package final class Deliveries {
     package struct Settings: Sendable {
@@ -33,6 +35,7 @@ package final class Deliveries {
         let target: DeliveryTarget
         var timer: LoopTimer?
         var inTry: Set<Int64> = []
+        var tries = 0
         /// The registry is being asked what comes next.
         var isLooking = false
         /// Something came meanwhile.
@@ -44,7 +47,13 @@ package final class Deliveries {
 
         init(_ target: DeliveryTarget) { self.target = target }
 
-        var widthMax: Int { 1 }
+        /// Tries at the same time; all that go into a directory together are one.
+        var widthMax: Int {
+            switch target.place {
+            case .directory: 1
+            case .webhook: 8
+            }
+        }
     }
 
     private enum Outcome {
@@ -58,6 +67,8 @@ package final class Deliveries {
     private let loop: EventLoop
     private let registry: Registry
     private let metrics: Metrics
+    /// Room for all tries of as many targets as there may be.
+    private let transfers = TransferLoop(waitingMax: 1024)
     private let settings: Settings
     private let report: (String) -> Void
     private var lanes: [TargetARN: Lane] = [:]
@@ -116,6 +127,7 @@ package final class Deliveries {
     /// Ends the tries, and returns when none is under way.
     package func close() async {
         isClosing = true
+        transfers.close()
         if busy > 0 { await withCheckedContinuation { onQuiet = $0 } }
         for lane in lanes.values { lane.timer?.close() }
     }
@@ -133,7 +145,7 @@ package final class Deliveries {
         repeat {
             lane.isStale = false
             let width = lane.failures > 0 ? 1 : lane.widthMax
-            guard lane.inTry.count < width, !isClosing else { break }
+            guard lane.tries < width, !isClosing, !lane.isPausing else { break }
             let stored: [Delivery]
             do throws(RegistryError) {
                 stored = try await registry.deliveries(
@@ -151,7 +163,12 @@ package final class Deliveries {
                 break
             }
             switch lane.target.place {
-            case .directory(let directory): start(due, lane) { await self.write($0, to: directory) }
+            case .directory(let directory):
+                start(Array(due.prefix(settings.batchMax)), lane) { await self.write($0, to: directory) }
+            case .webhook(let webhook):
+                for delivery in due.prefix(width - lane.tries) {
+                    start([delivery], lane) { ($0, await self.post($0[0], to: webhook)) }
+                }
             }
         } while lane.isStale
         lane.isLooking = false
@@ -173,10 +190,12 @@ package final class Deliveries {
         _ tell: nonisolated(nonsending) @escaping ([Delivery]) async -> (told: [Delivery], outcome: Outcome)
     ) {
         lane.inTry.formUnion(deliveries.map(\.sequence))
+        lane.tries += 1
         run {
             let (tried, outcome) = await tell(deliveries)
             await self.store(outcome, of: tried, lane)
             lane.inTry.subtract(deliveries.map(\.sequence))
+            lane.tries -= 1
             self.look(lane)
         }
     }
@@ -215,6 +234,28 @@ package final class Deliveries {
             return (tried, .told)
         } catch {
             return (tried.isEmpty ? deliveries : tried, .failed(reason: "\(error)", isOfTarget: true, retryAfter: nil))
+        }
+    }
+
+    private func post(_ delivery: Delivery, to webhook: DeliveryTarget.Webhook) async -> Outcome {
+        do {
+            guard let document = try await registry.document(ofDelivery: delivery.sequence) else { return .cancelled }
+            let signed = webhook.secret.headers(id: delivery.name, timestamp: EventLoop.wallClock, body: document)
+            let answer = try await transfers.send(
+                TransferRequest(
+                    url: webhook.url, headers: [("Content-Type", "application/json")] + signed, body: document,
+                    timeout: webhook.timeout, caFile: webhook.caFile))
+            if (200..<300).contains(answer.status) { return .told }
+            // Other refusals are of this document; the next may be welcome.
+            let isOfTarget = answer.status >= 500 || [401, 403, 404, 408, 410, 429].contains(answer.status)
+            let text = String(decoding: answer.body.prefix(200), as: UTF8.self)
+            return .failed(
+                reason: "it answered \(answer.status)" + (text.isEmpty ? "" : ": \(text)"), isOfTarget: isOfTarget,
+                retryAfter: answer.retryAfter)
+        } catch TransferError.closed {
+            return .cancelled
+        } catch {
+            return .failed(reason: "\(error)", isOfTarget: true, retryAfter: nil)
         }
     }
 

@@ -303,11 +303,18 @@ package final class RoostHost {
     }
 
     private static func target(_ target: HostSettings.Target) throws(Failure) -> DeliveryTarget {
-        do {
+        do throws(any Error) {
             switch target.place {
             case .directory(let path):
                 return DeliveryTarget(name: target.name, place: .directory(try SpoolDirectory(path)))
-            case .webhook: throw Failure(description: "webhooks are not there yet")
+            case .webhook(let url, let secretFile, let caFile, let timeout):
+                if let caFile, Glibc.access(caFile, R_OK) != 0 {
+                    throw Failure(description: "\(caFile): \(String(cString: strerror(errno)))")
+                }
+                let secret = try WebhookSecret(file: secretFile)
+                return DeliveryTarget(
+                    name: target.name,
+                    place: .webhook(.init(url: url, secret: secret, caFile: caFile, timeout: timeout)))
             }
         } catch {
             throw Failure(description: "destination \(target.name): \(error)")
