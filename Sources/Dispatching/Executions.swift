@@ -549,9 +549,11 @@ package final class Executions {
         _ id: Execution.ID, _ failure: Execution.Failure? = nil, by caller: Caller
     ) async throws(ManagementError) -> Timestamp {
         guard let execution = try await inHand(id) else {
-            // Ended, or about to: the registry knows, once it is done.
-            let stored = try await self.execution(id)
-            return stored.endedAt ?? EventLoop.wallClock
+            // Ended, or about to.
+            guard let endedAt = try await completion(of: id).endedAt else {
+                throw .conflict("The end of the execution could not be stored; it goes on at the host's next start.")
+            }
+            return endedAt
         }
         execution.isEnding = true
         let notification = await notification(of: execution.head, Conclusion(condition: .stopped))
