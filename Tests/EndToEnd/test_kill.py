@@ -14,13 +14,17 @@ SEED = random.randrange(1_000_000)
 @pytest.mark.parametrize("seed", [SEED])
 def test_nothing_accepted_is_lost_and_nothing_published_twice(tmp_path, seed):
     rounds = Rounds(tmp_path, seed)
-    rounds.prepare()
-    for fault in FAULT_POINTS:
-        rounds.round()
-        rounds.round(fault)
-    for _ in range(5):
-        rounds.round()
-    counts = rounds.settle()
+    try:
+        rounds.prepare()
+        for fault in FAULT_POINTS:
+            rounds.round()
+            rounds.round(fault)
+        for _ in range(5):
+            rounds.round()
+        counts = rounds.settle()
+    finally:
+        if rounds.host.process is not None:
+            rounds.host.kill9()
     print(f"seed {seed}: {figures(rounds, counts)}")
     assert len(rounds.accepted) > 50
     assert counts["SUCCEEDED"] > 0 and counts["FAILED"] > 0
