@@ -162,6 +162,8 @@ package final class Executions {
             }
             guard let stored else { throw .executionNotFound(name.text) }
             return (ExecutionHead(stored), false)
+        } catch .conflict(.datasetRemoved(let dataset)) {
+            throw .datasetRemoved(dataset)
         } catch .conflict(.executionName) {
             return (try await existing(execution.function, name, payload: request.payload), false)
         } catch {

@@ -16,7 +16,7 @@ package struct DatasetName: Hashable, Comparable, Sendable, CustomStringConverti
 /// One immutable version of a dataset: a name and a number for an artifact.
 package struct DatasetVersion: Equatable, Sendable {
     package let name: DatasetName
-    /// From 1, without gaps.
+    /// From 1. The number of a version that was removed is not given again.
     package let number: Int
     /// The manifest of its files.
     package let artifact: Digest
@@ -25,10 +25,12 @@ package struct DatasetVersion: Equatable, Sendable {
     package let createdAt: Timestamp
     /// Who made it, as in `Caller.name`.
     package let createdBy: String
+    /// When it was removed; its files are then no longer kept for it.
+    package let removedAt: Timestamp?
 
     package init(
         name: DatasetName, number: Int, artifact: Digest, filesCount: Int, sizeBytes: Int, createdAt: Timestamp,
-        createdBy: String
+        createdBy: String, removedAt: Timestamp? = nil
     ) {
         self.name = name
         self.number = number
@@ -37,6 +39,7 @@ package struct DatasetVersion: Equatable, Sendable {
         self.sizeBytes = sizeBytes
         self.createdAt = createdAt
         self.createdBy = createdBy
+        self.removedAt = removedAt
     }
 }
 

@@ -35,7 +35,7 @@ extension WireError {
             self.init(.resourceConflict, text)
         case .executionNotFound(let name):
             self.init(.resourceNotFound, "Durable execution not found: \(name)")
-        case .datasetNotFound:
+        case .datasetNotFound, .datasetRemoved:
             self.init(.resourceNotFound, error.description)
         case .executionExists(let name):
             self.init(

@@ -162,7 +162,7 @@ package final class Catalog {
         case .deleteProvisionedConcurrency(let id, let qualifier):
             if let name = names[id] { entries[name]?.provisionedConcurrency[qualifier] = nil }
         case .addExecution, .updateExecution, .addEvents, .deleteExecution, .deleteEndedExecutions, .addDelivery,
-            .postponeDelivery, .endDelivery, .addDatasetVersion, .addAudit:
+            .postponeDelivery, .endDelivery, .addDatasetVersion, .removeDataset, .addAudit:
             break
         }
     }

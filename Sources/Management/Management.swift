@@ -87,7 +87,7 @@ extension Change {
             .deleteProvisionedConcurrency(let id, _):
             id
         case .addExecution, .updateExecution, .addEvents, .deleteExecution, .deleteEndedExecutions, .addDelivery,
-            .postponeDelivery, .endDelivery, .addDatasetVersion, .addAudit:
+            .postponeDelivery, .endDelivery, .addDatasetVersion, .removeDataset, .addAudit:
             nil
         }
     }

@@ -15,6 +15,8 @@ package enum ManagementError: Error, Sendable {
     case executionNotFound(String)
     /// There is no such dataset, or it has no version of that number.
     case datasetNotFound(DatasetReference)
+    /// It was there; of a dataset without a number, all of its versions.
+    case datasetRemoved(DatasetReference)
     /// Things are in a state in which this cannot be done; the text says which.
     case conflict(String)
     /// The name was used for another payload.
@@ -47,6 +49,7 @@ extension ManagementError: CustomStringConvertible {
         case .conflict(let text): text
         case .executionNotFound(let id): "Execution not found: \(id)"
         case .datasetNotFound(let reference): "Dataset not found: \(reference)"
+        case .datasetRemoved(let reference): "Dataset not found: \(reference) was removed"
         case .executionExists(let name):
             "The execution name '\(name)' was used before, for another event"
         case .versionInUse(let name, let version, let alias):

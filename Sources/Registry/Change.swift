@@ -21,7 +21,9 @@ package enum Change: Sendable {
     case putProvisionedConcurrency(Function.ID, ProvisionedConcurrency)
     /// One that is not there is no error.
     case deleteProvisionedConcurrency(Function.ID, Qualifier)
-    /// Refused when an execution has the same retry key, or one of the function the same name.
+    /// Refused when an execution has the same retry key, or one of the function the same name, and when a channel is a
+    /// version of a dataset that was removed. That is not asked of an execution that a destination made (`chainDepth`):
+    /// it is committed with another's end, which must not fail for it.
     case addExecution(Execution)
     /// Writes what is `var` in `Execution`, by its id. Refused when the stored one has ended: that makes its end, and all
     /// that is committed with it, happen once.
@@ -40,6 +42,9 @@ package enum Change: Sendable {
     case endDelivery(Delivery, ExecutionEvent)
     /// Inserts. An existing number is refused.
     case addDatasetVersion(DatasetVersion)
+    /// Removes a version of a dataset, or all of them; their rows stay, with the time. Refused when an execution that has not
+    /// ended has one of them as a channel. One that is not there is no error.
+    case removeDataset(DatasetReference, at: Timestamp)
     /// Appends. `AuditEntry.sequence` is ignored and given by the registry, which keeps the newest 1,000,000.
     case addAudit(AuditEntry)
 }

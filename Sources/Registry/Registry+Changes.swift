@@ -57,6 +57,7 @@ extension Change {
                 try append([event], to: execution, in: db)
             }
         case .addDatasetVersion(let version): try insert(version, to: db)
+        case .removeDataset(let dataset, let time): try remove(dataset, at: time, from: db)
         case .addAudit(let entry): try insert(entry, to: db)
         }
     }
@@ -258,6 +259,36 @@ private func insert(_ version: DatasetVersion, to db: Database) throws {
         ], rules: [.SQLITE_CONSTRAINT_PRIMARYKEY: .conflict(.datasetVersion(version.name, version.number))])
 }
 
+private func remove(_ dataset: DatasetReference, at time: Timestamp, from db: Database) throws {
+    let range = "name = ?1 AND (?2 IS NULL OR number = ?2) AND removedAt IS NULL"
+    let user = try Row.fetchOne(
+        try db.cachedStatement(
+            sql: """
+                SELECT execution.id, value ->> 'dataset' AS dataset FROM execution, json_each(channels)
+                WHERE \(isLiveTraining) AND value ->> 'dataset' IN
+                    (SELECT '\(DatasetReference.prefix)' || name || '@' || number FROM datasetVersion WHERE \(range))
+                ORDER BY sequence LIMIT 1
+                """), arguments: [dataset.name.text, dataset.number])
+    if let user {
+        let text: String = user["dataset"]
+        throw RegistryError.conflict(
+            .datasetInUse(
+                try stored(DatasetReference(text), "dataset '\(text)'"), by: Execution.ID(user["id"])))
+    }
+    try db.run(
+        "UPDATE datasetVersion SET removedAt = ?3 WHERE \(range)",
+        [dataset.name.text, dataset.number, time.millisecondsSince1970])
+}
+
+/// Throws when a version of a dataset was removed.
+private func require(_ dataset: DatasetReference, in db: Database) throws {
+    let removed = try Int.fetchOne(
+        try db.cachedStatement(
+            sql: "SELECT 1 FROM datasetVersion WHERE name = ? AND number = ? AND removedAt IS NOT NULL"),
+        arguments: [dataset.name.text, dataset.number])
+    if removed != nil { throw RegistryError.conflict(.datasetRemoved(dataset)) }
+}
+
 // MARK: - Audit trail
 
 private func insert(_ entry: AuditEntry, to db: Database) throws {
@@ -273,6 +304,9 @@ private func insert(_ entry: AuditEntry, to db: Database) throws {
 // MARK: - Executions
 
 private func insert(_ execution: Execution, to db: Database) throws {
+    if execution.chainDepth == 0 {
+        for channel in execution.channels { if let dataset = channel.dataset { try require(dataset, in: db) } }
+    }
     do {
         try db.run(
             """

@@ -212,7 +212,7 @@ extension Registry {
         }
     }
 
-    /// The newest version of each dataset, by name.
+    /// The newest version of each dataset, by name; those that were removed left out.
     ///
     /// - Parameter after: the last name already seen.
     package func datasets(after: DatasetName? = nil, limit: Int = 100) async throws(RegistryError) -> [DatasetVersion] {
@@ -221,14 +221,14 @@ extension Registry {
             try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT name, max(number) AS number, artifact, filesCount, sizeBytes, createdAt, createdBy
-                    FROM datasetVersion WHERE name > ? GROUP BY name ORDER BY name LIMIT ?
+                    SELECT name, max(number) AS number, artifact, filesCount, sizeBytes, createdAt, createdBy, removedAt
+                    FROM datasetVersion WHERE name > ? AND removedAt IS NULL GROUP BY name ORDER BY name LIMIT ?
                     """, arguments: [after?.text ?? "", max(0, limit)]
             ).map(DatasetVersion.init(row:))
         }
     }
 
-    /// Versions of a dataset, newest first.
+    /// Versions of a dataset, newest first; those that were removed left out.
     ///
     /// - Parameter before: the number of the last one already seen.
     package func versions(
@@ -236,19 +236,25 @@ extension Registry {
     ) async throws(RegistryError) -> [DatasetVersion] {
         try await read { db in
             try Row.fetchAll(
-                db, sql: "SELECT * FROM datasetVersion WHERE name = ? AND number < ? ORDER BY number DESC LIMIT ?",
+                db,
+                sql: """
+                    SELECT * FROM datasetVersion WHERE name = ? AND number < ? AND removedAt IS NULL
+                    ORDER BY number DESC LIMIT ?
+                    """,
                 arguments: [dataset.text, before ?? Int.max, max(0, limit)]
             ).map(DatasetVersion.init(row:))
         }
     }
 
-    /// The named version of a dataset, or its newest.
+    /// The named version of a dataset, or its newest that was not removed; one that was, when there is no other.
     package func dataset(_ reference: DatasetReference) async throws(RegistryError) -> DatasetVersion? {
-        guard let number = reference.number else { return try await versions(of: reference.name, limit: 1).first }
-        return try await read { db in
+        try await read { db in
             try Row.fetchOne(
-                db, sql: "SELECT * FROM datasetVersion WHERE name = ? AND number = ?",
-                arguments: [reference.name.text, number]
+                db,
+                sql: """
+                    SELECT * FROM datasetVersion WHERE name = ?1 AND (?2 IS NULL OR number = ?2)
+                    ORDER BY removedAt IS NOT NULL, number DESC LIMIT 1
+                    """, arguments: [reference.name.text, reference.number]
             ).map(DatasetVersion.init(row:))
         }
     }
@@ -279,6 +285,14 @@ extension Registry {
         try await read { db in
             try Data.fetchOne(db, sql: "SELECT bytes FROM deliveryDocument WHERE delivery = ?", arguments: [sequence])
                 .map { Array($0) }
+        }
+    }
+
+    /// The highest number that a version of the dataset has had; 0 when there was none.
+    package func lastVersion(of dataset: DatasetName) async throws(RegistryError) -> Int {
+        try await read { db in
+            try Int.fetchOne(
+                db, sql: "SELECT max(number) FROM datasetVersion WHERE name = ?", arguments: [dataset.text]) ?? 0
         }
     }
 

@@ -17,6 +17,9 @@ package enum RegistryError: Error, Equatable, Sendable {
         /// Another try of the same call made an execution; read it with `execution(retryKey:)`.
         case executionRetry(String)
         case datasetVersion(DatasetName, Int)
+        /// A channel of the execution, which has not ended.
+        case datasetInUse(DatasetReference, by: Execution.ID)
+        case datasetRemoved(DatasetReference)
     }
 
     /// What a change named and the registry does not have.
@@ -59,6 +62,8 @@ extension RegistryError: CustomStringConvertible {
         case .conflict(.executionID(let id)): "an execution with the id \(id) exists"
         case .conflict(.executionRetry(let key)): "an earlier try of call \(key) made an execution"
         case .conflict(.datasetVersion(let name, let number)): "dataset '\(name)' has a version \(number)"
+        case .conflict(.datasetInUse(let dataset, let id)): "\(dataset) is a channel of execution \(id)"
+        case .conflict(.datasetRemoved(let dataset)): "\(dataset) was removed"
         case .missing(.function(let id)): "there is no function \(id.value)"
         case .missing(.version(let id, let number)): "function \(id.value) has no version \(number)"
         case .missing(.alias(let id, let alias)): "function \(id.value) has no alias '\(alias)'"

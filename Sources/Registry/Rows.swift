@@ -288,7 +288,8 @@ extension DatasetVersion {
         self.init(
             name: try stored(DatasetName(name), "dataset name '\(name)'"), number: row["number"],
             artifact: try storedDigest(row["artifact"]), filesCount: row["filesCount"], sizeBytes: row["sizeBytes"],
-            createdAt: Timestamp(millisecondsSince1970: row["createdAt"]), createdBy: row["createdBy"])
+            createdAt: Timestamp(millisecondsSince1970: row["createdAt"]), createdBy: row["createdBy"],
+            removedAt: (row["removedAt"] as Int64?).map(Timestamp.init(millisecondsSince1970:)))
     }
 }
 

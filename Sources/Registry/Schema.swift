@@ -4,6 +4,9 @@ internal import GRDB
 /// it.
 let isLiveExecution = "status IN ('QUEUED', 'RUNNING', 'PAUSING', 'PAUSED')"
 
+/// Those of them that have channels: the condition of `executionChannels`.
+let isLiveTraining = "channels <> '[]' AND \(isLiveExecution)"
+
 /// The schema, as numbered migrations. One that was released never changes; a change is a new one.
 ///
 /// `$LATEST` is version 0 of its function. Times are milliseconds since 1970, digests hexadecimal text.
@@ -202,6 +205,16 @@ func makeMigrator() -> DatabaseMigrator {
             sql: """
                 CREATE INDEX executionEnded ON execution(endedAt) WHERE endedAt IS NOT NULL;
                 ALTER TABLE execution ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+                """)
+    }
+    migrator.registerMigration("6") { db in
+        try db.execute(
+            sql: """
+                -- A version that was removed keeps its row, so that its number is never given again.
+                ALTER TABLE datasetVersion ADD COLUMN removedAt INTEGER;
+                -- What trainings that have not ended read.
+                CREATE INDEX executionChannels ON execution(sequence)
+                    WHERE channels <> '[]' AND status IN ('QUEUED', 'RUNNING', 'PAUSING', 'PAUSED');
                 """)
     }
     migrator.registerMigration("7") { db in

@@ -22,6 +22,7 @@ extension RoostAPI {
                 throw WireError(.notAuthorized(keyID: key.id, operation: "ListDatasets", resource: "*"))
             }
         case .putDataset: try key.require([.manage], nil, "PutDataset")
+        case .removeDataset: try key.require([.manage], nil, "RemoveDataset")
         case .deploy:
             guard key.actions.contains(.manage) else {
                 throw WireError(.notAuthorized(keyID: key.id, operation: "Deploy", resource: "*"))

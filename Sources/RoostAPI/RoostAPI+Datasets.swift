@@ -22,6 +22,25 @@ extension RoostAPI {
         return .json(.object(document), status: put.isNew ? 201 : 200)
     }
 
+    /// - Parameter version: `nil` for all versions.
+    func removeDataset(_ text: String, _ version: String?, _ request: WireRequest) async throws(WireError)
+        -> WireResponse
+    {
+        let name = try RoostOperation.datasetName(text)
+        var reference = DatasetReference(name: name, number: nil)
+        if let version {
+            guard let named = DatasetReference("\(reference)@\(version)") else {
+                throw .invalid("'\(version)' is no version of a dataset: a number from 1, without leading zeros.")
+            }
+            reference = named
+        }
+        guard request.body.isEmpty else { throw .invalid("Removing a dataset takes no body.") }
+        try await verb { () async throws(ManagementError) in
+            try await management.removeDataset(reference, by: request.caller)
+        }
+        return .json(["Removed": .string(reference.description)])
+    }
+
     /// The newest version of each dataset, by name.
     func listDatasets(_ request: WireRequest) async throws(WireError) -> WireResponse {
         let limit = try request.integer("limit", in: 1...1000) ?? 100
@@ -48,7 +67,9 @@ extension RoostAPI {
             try await registry.versions(of: name, before: position, limit: limit)
         }
         if versions.isEmpty, position == nil {
-            throw WireError(.datasetNotFound(DatasetReference(name: name, number: nil)))
+            _ = try await verb { () async throws(ManagementError) in
+                try await management.dataset(DatasetReference(name: name, number: nil))
+            }
         }
         var document: JSONObject = ["Versions": .array(versions.map { .object(Self.document($0)) })]
         if versions.count == limit, let last = versions.last, last.number > 1 {

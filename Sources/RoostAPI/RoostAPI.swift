@@ -100,6 +100,7 @@ package final class RoostAPI {
         case .datasets: try await listDatasets(request)
         case .dataset(let name): try await dataset(name, request)
         case .putDataset(let name): try await putDataset(name, request)
+        case .removeDataset(let name, let version): try await removeDataset(name, version, request)
         case .putArtifact: preconditionFailure("an upload is streamed, not performed")
         }
     }

@@ -31,6 +31,8 @@ package enum RoostOperation: Equatable, Sendable {
     case datasets
     case dataset(String)
     case putDataset(String)
+    /// Without a version, all of them.
+    case removeDataset(String, version: String?)
 
     /// Which operation a request means. Cheap, and decided before its body arrives.
     ///
@@ -41,15 +43,24 @@ package enum RoostOperation: Equatable, Sendable {
         }
         if verb == method { return operation }
         var verbs = [verb]
-        if case .execution(let id) = operation {
-            if method == "DELETE" { return .deleteExecution(id) }
+        if let deletion = operation.deletion {
+            if method == "DELETE" { return deletion }
             verbs.append("DELETE")
         }
         throw WireError(
             .unknownOperation, "Unknown operation: the path takes no \(method).", status: 405, allow: verbs)
     }
 
-    /// Every path has one verb, but that of an execution, which can also be deleted.
+    /// What `DELETE` means on a path that has another verb, too.
+    private var deletion: RoostOperation? {
+        switch self {
+        case .execution(let id): .deleteExecution(id)
+        case .dataset(let name): .removeDataset(name, version: nil)
+        default: nil
+        }
+    }
+
+    /// Every path has one verb, but for `deletion`.
     private static func find(
         _ segments: [String]
     ) throws(WireError) -> (verb: String, operation: RoostOperation)? {
@@ -88,6 +99,8 @@ package enum RoostOperation: Equatable, Sendable {
         case ("datasets", 1): return ("GET", .datasets)
         case ("datasets", 2): return ("GET", .dataset(segments[3]))
         case ("datasets", 3) where segments[4] == "versions": return ("POST", .putDataset(segments[3]))
+        case ("datasets", 4) where segments[4] == "versions":
+            return ("DELETE", .removeDataset(segments[3], version: segments[5]))
         default: return nil
         }
     }

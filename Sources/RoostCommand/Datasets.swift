@@ -6,7 +6,7 @@ struct Datasets: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "data",
         abstract: "Datasets: store files under a name, as numbered versions that trainings can use.",
-        subcommands: [Put.self, List.self])
+        subcommands: [Put.self, List.self, Remove.self])
 
     struct Put: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -28,9 +28,7 @@ struct Datasets: ParsableCommand {
         func run() throws {
             let host = try client.host()
             // Said before anything is sent.
-            guard let name = DatasetName(name) else {
-                throw CommandError.usage("'\(name)' is no name of a dataset: 1 to 64 letters, digits, '-' and '_'")
-            }
+            guard let name = DatasetName(name) else { throw noName(name) }
             let status = StatusLine(isShown: Terminal.isErrorTerminal)
             let uploaded: HostClient.Uploaded
             do {
@@ -75,4 +73,39 @@ struct Datasets: ParsableCommand {
             Terminal.print(table.text)
         }
     }
+
+    struct Remove: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "rm", abstract: "Remove a version of a dataset, or all of them.",
+            discussion: """
+                Trainings can no longer use it, and its number is not given again. Versions of functions that were trained on it \
+                keep naming it. Refused while a training that has not ended uses it. Its files are removed later, unless \
+                something else has them: see `roost gc`.
+                """)
+
+        @Argument(
+            help: ArgumentHelp("The dataset's name; without a version, all of them.", valueName: "name[@version]"))
+        var dataset: String
+
+        @OptionGroup var client: ClientOptions
+
+        func run() throws {
+            let host = try client.host()
+            let parts = dataset.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+            guard DatasetName(parts[0]) != nil else { throw noName(String(parts[0])) }
+            guard let reference = DatasetReference(DatasetReference.prefix + dataset) else {
+                throw CommandError.usage("'\(parts[1])' is no version of a dataset; write NAME or NAME@NUMBER")
+            }
+            let path: RequestPath =
+                reference.number.map { .roost("datasets", reference.name.text, "versions", String($0)) }
+                ?? .roost("datasets", reference.name.text)
+            let answer = try host.json("DELETE", path)
+            if client.json { return Terminal.print(answer) }
+            Terminal.print("removed \(reference)")
+        }
+    }
+}
+
+private func noName(_ text: String) -> CommandError {
+    .usage("'\(text)' is no name of a dataset: 1 to 64 letters, digits, '-' and '_'")
 }

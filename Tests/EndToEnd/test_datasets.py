@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -227,6 +228,94 @@ def test_bad_requests_are_refused_and_make_no_version(host, tmp_path):
         assert done.returncode in (1, 2) and str(path) in done.stderr
 
 
+def test_a_removed_version_is_gone_and_its_number_is_not_given_again(host, tmp_path):
+    create_model(host, "remover")
+    for text in (b"1", b"2", b"3"):
+        put(host, "gone", {"a": text})
+    # What was trained on it keeps its lineage.
+    assert train(host, "remover", {"train": "dataset:gone@3"})["Status"] == "SUCCEEDED"
+    assert host.roost("data", "rm", "gone@3") == "removed dataset:gone@3\n"
+    assert [v["Version"] for v in host.call("GET", f"{DATASETS}/gone")["Versions"]] == [2, 1]
+    assert [d["Version"] for d in host.call("GET", f"{DATASETS}?limit=1000")["Datasets"] if d["Name"] == "gone"] == [2]
+    assert host.versions("remover")[0]["Lineage"]["datasets"] == {"train": {"name": "gone", "version": 3}}
+    assert "gone@3" in host.roost("versions", "remover")
+    host.roost("diff", "remover", "$LATEST", "1")
+    for arguments in (["data", "rm", "gone@3"], ["train", "remover", "--channel", "train=dataset:gone@3"]):
+        done = command(host, *arguments)
+        assert done.returncode == 1 and "Dataset not found: dataset:gone@3 was removed" in done.stderr, done
+    assert train(host, "remover", {"train": "dataset:gone"})["Status"] == "SUCCEEDED"
+    assert data_of(host, "remover", 2) == {"train": "2"}, "the newest that is left"
+    # The same files again are a new version, since the one that had them is gone.
+    assert put(host, "gone", {"a": b"3"})["Version"] == 4
+    assert put(host, "gone", {"a": b"3"})["IsNew"] is False
+    assert json.loads(host.roost("data", "rm", "gone", "--json")) == {"Removed": "dataset:gone"}
+    for path in (f"{DATASETS}/gone", f"{DATASETS}/gone/versions/1"):
+        answer = host.request("DELETE", path)
+        assert answer.status == 404 and "was removed" in answer.json["Message"], answer
+    answer = host.request("GET", f"{DATASETS}/gone")
+    assert answer.status == 404 and answer.json["Message"] == "Dataset not found: dataset:gone was removed"
+    host.restart()
+    assert put(host, "gone", {"a": b"1"})["Version"] == 5
+    removed = [e["Subject"] for e in host.call("GET", "/roost/v1/audit")["Entries"] if e["Operation"] == "RemoveDataset"]
+    assert removed == ["dataset:gone", "dataset:gone@3"]
+
+
+def test_what_cannot_be_removed_is_refused(host):
+    put(host, "stays", {"a": b"1"})
+    for name, status, text in [
+        ("nobody", 404, "Dataset not found: dataset:nobody"), ("stays/versions/2", 404, "Dataset not found: dataset:stays@2"),
+        ("stays/versions/0", 400, "'0' is no version"), ("stays/versions/01", 400, "'01' is no version"),
+        ("stays/versions/x", 400, "'x' is no version"), ("a%20b", 400, "is no name of a dataset"),
+    ]:
+        answer = host.request("DELETE", f"{DATASETS}/{name}")
+        assert answer.status == status and text in answer.body.decode(), answer
+    assert host.request("DELETE", f"{DATASETS}/stays", {"Version": 1}).status == 400
+    assert host.request("DELETE", f"{DATASETS}/stays/versions").status == 405
+    for arguments, status, text in [
+        (["nobody"], 1, "Dataset not found: dataset:nobody"), (["stays@x"], 2, "'x' is no version"),
+        (["stays@"], 2, "'' is no version"), (["a b"], 2, "is no name of a dataset"), ([], 2, "name[@version]"),
+    ]:
+        done = command(host, "data", "rm", *arguments)
+        assert done.returncode == status and text in done.stderr, done
+    assert host.call("GET", f"{DATASETS}/stays")["Versions"][0]["Version"] == 1
+
+
+def test_a_version_that_a_training_uses_is_not_removed(host):
+    create_model(host, "busy")
+    put(host, "used", {"a": b"1"})
+    put(host, "used", {"a": b"2"})
+    event = {"steps": 1000, "pause": 0.02, "roost": {"channels": {"train": "dataset:used@1"}}}
+    running = host.start_execution("busy-train", event)
+    host.running(running, step=1)
+    for name in ("used@1", "used"):
+        done = command(host, "data", "rm", name)
+        assert done.returncode == 1 and f"dataset:used@1 cannot be removed: it is a channel of execution {running}" in (
+            done.stderr), done
+    host.roost("data", "rm", "used@2")
+    host.roost("executions", "pause", running)
+    assert host.request("DELETE", f"{DATASETS}/used").status == 409
+    host.call("POST", f"/roost/v1/executions/{running}/stop")
+    host.roost("data", "rm", "used")
+
+
+def test_of_a_removal_and_trainings_that_race_one_side_is_refused(host):
+    create_model(host, "racing")
+    for round in range(8):
+        version = put(host, "raced", {"a": str(round).encode()})["Version"]
+        events = [{"steps": 1, "roost": {"channels": {"train": f"dataset:raced@{version}"}}}] * 4
+        with ThreadPoolExecutor(5) as pool:
+            removal = pool.submit(host.request, "DELETE", f"{DATASETS}/raced/versions/{version}")
+            answers = list(pool.map(
+                lambda event: host.invoke("racing-train", event, headers={"X-Amz-Invocation-Type": "Event"}), events))
+        accepted = [answer for answer in answers if answer.status == 202]
+        assert all("was removed" in answer.body.decode() for answer in answers if answer.status != 202), answers
+        # Trainings that had ended by then do not keep it.
+        assert removal.result().status in (200, 409), removal.result()
+        for answer in accepted:
+            identifier = answer.headers["X-Amz-Durable-Execution-Arn"].rsplit("/", 1)[1]
+            assert host.finished(identifier, 40)["Status"] == "SUCCEEDED"
+
+
 def test_a_key_needs_rights_on_the_host_to_store_and_on_a_training_to_list(tmp_path):
     (tmp_path / "data").mkdir()
 
@@ -246,6 +335,11 @@ def test_a_key_needs_rights_on_the_host_to_store_and_on_a_training_to_list(tmp_p
             done = command(host, "data", "put", "mine", tmp_path / "file", environment=environment)
             assert done.returncode == puts, done.stderr
             assert puts == 0 or "AccessDenied" in done.stderr, done.stderr
+            done = command(host, "data", "rm", "mine@1", environment=environment)
+            assert done.returncode == puts, done.stderr
+            assert puts == 0 or "AccessDenied" in done.stderr, done.stderr
+            if puts == 0:
+                command(host, "data", "put", "mine", tmp_path / "file", environment=environment)
             for arguments in ([], ["mine"]):
                 done = command(host, "data", "ls", *arguments, environment=environment)
                 assert done.returncode == lists, done.stderr

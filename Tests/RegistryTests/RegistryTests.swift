@@ -71,6 +71,83 @@ import Testing
         registry.close()
     }
 
+    func dataset(_ number: Int) -> DatasetVersion {
+        DatasetVersion(
+            name: DatasetName("more")!, number: number, artifact: digest("d"), filesCount: 1, sizeBytes: 7,
+            createdAt: at(1), createdBy: "anonymous")
+    }
+
+    @Test("a removed version of a dataset is not listed, keeps its number, and is told from one that never was")
+    func removedDatasets() async throws {
+        let registry = try open()
+        let more = DatasetName("more")!
+        try await registry.commit([1, 2, 3].map { .addDatasetVersion(dataset($0)) })
+        try await registry.commit([.removeDataset(DatasetReference(name: more, number: 3), at: at(9))])
+        #expect(try await registry.versions(of: more).map(\.number) == [2, 1])
+        #expect(try await registry.datasets().map(\.number) == [2])
+        #expect(try await registry.dataset(DatasetReference(name: more, number: nil))?.number == 2)
+        #expect(try await registry.dataset(DatasetReference(name: more, number: 3))?.removedAt == at(9))
+        #expect(try await registry.lastVersion(of: more) == 3)
+        #expect(await refusal(registry, [.addDatasetVersion(dataset(3))]) == .conflict(.datasetVersion(more, 3)))
+        try await registry.commit([.removeDataset(DatasetReference(name: more, number: nil), at: at(10))])
+        #expect(try await registry.versions(of: more).isEmpty)
+        #expect(try await registry.datasets().isEmpty)
+        // The time is that of the removal, not of a later one.
+        #expect(try await registry.dataset(DatasetReference(name: more, number: nil))?.removedAt == at(9))
+        #expect(try await registry.dataset(DatasetReference(name: DatasetName("never")!, number: nil)) == nil)
+        registry.close()
+    }
+
+    @Test("a version of a dataset is not removed under an execution that has not ended, nor used after its removal")
+    func datasetsInUse() async throws {
+        let registry = try open()
+        let two = DatasetReference("dataset:more@2")!
+        let all = DatasetReference(name: two.name, number: nil)
+        try await registry.commit([1, 2].map { .addDatasetVersion(dataset($0)) })
+        // Its channel is `dataset:more@2`.
+        var training = execution("training")
+        try await registry.commit([.addExecution(training)])
+        for status in [Execution.Status.queued, .running, .pausing, .paused] {
+            training.status = status
+            try await registry.commit([.updateExecution(training)])
+            for reference in [two, all] {
+                #expect(
+                    await refusal(registry, [.removeDataset(reference, at: at(9))])
+                        == .conflict(.datasetInUse(two, by: training.id)))
+            }
+        }
+        try await registry.commit([.removeDataset(DatasetReference("dataset:more@1")!, at: at(9))])
+        training.status = .succeeded
+        training.endedAt = at(20)
+        try await registry.commit([.updateExecution(training), .removeDataset(two, at: at(21))])
+        #expect(await refusal(registry, [.addExecution(execution("late"))]) == .conflict(.datasetRemoved(two)))
+        #expect(try await registry.execution(Execution.ID("late")) == nil)
+        registry.close()
+    }
+
+    @Test("of a removal and an execution that race, exactly one is refused")
+    func removalRaces() async throws {
+        let registry = try open()
+        let more = DatasetName("more")!
+        for round in 1...50 {
+            try await registry.commit([.addDatasetVersion(dataset(round))])
+            let reference = DatasetReference(name: more, number: round)
+            let training = Execution(
+                id: Execution.ID("e\(round)"), name: ExecutionName("e\(round)")!, function: id,
+                functionName: name("echo"), qualifier: nil, version: .latest, input: .inline([]),
+                baseVersion: .latest, channels: [.init(name: "train", artifact: digest("d"), dataset: reference)],
+                acceptedAt: at(1))
+            async let removal = refusal(registry, [.removeDataset(reference, at: at(9))])
+            async let acceptance = refusal(registry, [.addExecution(training)])
+            switch await (removal, acceptance) {
+            case (nil, .conflict(.datasetRemoved(reference))), (.conflict(.datasetInUse(reference, training.id)), nil):
+                break
+            case let both: Issue.record("\(both)")
+            }
+        }
+        registry.close()
+    }
+
     @Test("a deleted function leaves its version counter, its id and its aliases' history behind")
     func deletion() async throws {
         let registry = try open()
