@@ -34,6 +34,8 @@ package enum ArtifactError: Error, Equatable, Sendable {
     /// A file of a tree, by its path there, is gone or no longer what was stored. It can be stored again.
     case damagedFile(path: String, Digest)
     case badManifest(line: Int, reason: String)
+    /// Which files something refers to is not known, so no garbage is removed.
+    case unreadableRoot(name: String, reason: String)
     /// Files of a manifest that are not in the store: how many, and the first ten.
     case missingFiles(count: Int, first: [Digest])
     case badPath(path: String, PathFault)
@@ -60,6 +62,8 @@ extension ArtifactError: CustomStringConvertible {
         case .damagedFile(let path, let digest):
             "the file '\(path)' is no longer what was stored as \(digest); upload it again"
         case .badManifest(let line, let reason): "line \(line) of the manifest \(reason)"
+        case .unreadableRoot(let name, let reason):
+            "nothing was removed, because the files of \(name) are not known: \(reason)"
         case .missingFiles(let count, let first):
             "\(count) files of the manifest are not stored: " + first.map(\.description).joined(separator: ", ")
                 + (count > first.count ? ", ..." : "")

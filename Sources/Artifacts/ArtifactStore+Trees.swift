@@ -9,9 +9,9 @@ extension ArtifactStore {
     /// Throws `damaged` when a file's bytes are no longer what they were; it can then be stored again.
     package func tree(_ manifest: Digest) throws(ArtifactError) -> String {
         let path = "\(directory)/trees/\(manifest.hex)"
-        if isDirectory(path) { return path }
+        if freshenTree(at: path) { return path }
         return try building.withLock(manifest) { () throws(ArtifactError) in
-            if !isDirectory(path) { try build(try self.manifest(manifest), at: path) }
+            if !freshenTree(at: path) { try build(try self.manifest(manifest), at: path) }
             return path
         }
     }
@@ -25,7 +25,7 @@ extension ArtifactStore {
         let path = "\(directory)/trees/\(digest.hex)"
         return try building.withLock(digest) { () throws(ArtifactError) in
             let manifest = try self.manifest(digest)
-            if !isDirectory(path) { try buildChecked(manifest, at: path) }
+            if !freshenTree(at: path) { try buildChecked(manifest, at: path) }
             let tree = try openDirectory(path)
             for file in manifest.files where try !isIntact(file, in: tree.raw) {
                 // Removed with what a killed host left unfinished.
@@ -59,32 +59,54 @@ extension ArtifactStore {
         let raw = (file.path + [0]).withCString { openat(tree, $0, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) }
         guard raw >= 0 || errno != ENOENT else { return false }
         let opened = try Descriptor(raw, file.path.displayText)
-        let stamp = try opened.stamp(file.path.displayText)
-        if isVerified(file.digest, suffix, stamp) { return true }
-        var hasher = SHA256Hasher()
-        try readAll(opened.raw, file.path.displayText) { (piece) throws(ArtifactError) in hasher.update(piece) }
-        guard hasher.digest() == file.digest else {
-            // The stored file too, unless it was stored again since.
-            if FileStamp(of: self.path(of: file.digest) + suffix)?.inode == stamp.inode {
-                _ = setAside(file.digest, suffix: suffix)
-            }
-            return false
+        let inode: UInt64
+        switch try hasBytes(of: file.digest, suffix, opened.raw, file.path.displayText) {
+        case nil: return true
+        case .some(let checked) where checked.isIntact: return true
+        case .some(let checked): inode = checked.inode
         }
-        setVerified(file.digest, suffix, stamp)
-        return true
+        // The stored file too, unless it was stored again since.
+        if FileStamp(of: self.path(of: file.digest) + suffix)?.inode == inode {
+            _ = setAside(file.digest, suffix: suffix)
+        }
+        return false
     }
 
-    private func isVerified(_ digest: Digest, _ suffix: String, _ stamp: FileStamp) -> Bool {
-        verified.withLock { $0[digest.hex + suffix] == stamp }
-    }
-
-    private func setVerified(_ digest: Digest, _ suffix: String, _ stamp: FileStamp) {
-        verified.withLock { $0[digest.hex + suffix] = stamp }
-    }
-
-    private func isDirectory(_ path: String) -> Bool {
+    /// Hashes an open file, unless this process has checked it and it looks as it did then.
+    ///
+    /// While it is hashed, and afterwards, a `freshen` takes what is known of it along.
+    ///
+    /// - Returns: `nil` when it is checked already.
+    private func hasBytes(
+        of digest: Digest, _ suffix: String, _ file: Int32, _ path: @autoclosure () -> String
+    ) throws(ArtifactError) -> (isIntact: Bool, inode: UInt64)? {
+        let name = digest.hex + suffix
         var status = stat()
-        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        let stamp = try verified.withLock { (verified) throws(ArtifactError) -> FileStamp? in
+            // In the lock, so that the time is not set in between.
+            try check(fstat(file, &status), "stat", path())
+            let stamp = FileStamp(status)
+            if let known = verified[name], known.isDone, known.stamp == stamp { return nil }
+            verified[name] = CheckedFile(stamp: stamp)
+            return stamp
+        }
+        guard let stamp else { return nil }
+        var hasher = SHA256Hasher()
+        try readAll(file, path()) { (piece) throws(ArtifactError) in hasher.update(piece) }
+        let isIntact = hasher.digest() == digest
+        verified.withLock {
+            // Another thread may have begun with a file that was stored again since.
+            guard $0[name]?.stamp.inode == stamp.inode else { return }
+            if isIntact { $0[name]?.isDone = true } else { $0[name] = nil }
+        }
+        return (isIntact, stamp.inode)
+    }
+
+    private func isVerified(_ path: String, _ name: String) -> Bool {
+        verified.withLock { verified in
+            guard let known = verified[name], known.isDone else { return false }
+            return FileStamp(of: path) == known.stamp
+        }
     }
 
     private func build(_ manifest: Manifest, at path: String) throws(ArtifactError) {
@@ -96,6 +118,7 @@ extension ArtifactStore {
         try makeDirectory(temporary)
         do throws(ArtifactError) {
             try fill(temporary, manifest)
+            setTime(of: temporary)
             try check(rename(temporary, path), "rename", path)
         } catch {
             removeTree(Array(name.utf8) + [0], in: trees.raw)
@@ -143,24 +166,14 @@ extension ArtifactStore {
     private func verifiedPath(of file: Manifest.File) throws(ArtifactError) -> String {
         let suffix = file.isExecutable ? ".x" : ""
         let path = path(of: file.digest) + suffix
-        if let stamp = FileStamp(of: path), isVerified(file.digest, suffix, stamp) { return path }
-        let stamp = try copying.withLock(file.digest) { () throws(ArtifactError) in
+        if isVerified(path, file.digest.hex + suffix) { return path }
+        try copying.withLock(file.digest) { () throws(ArtifactError) in
             if file.isExecutable, access(path, F_OK) != 0 { try makeExecutable(file.digest) }
-            return try verify(file.digest, suffix: suffix)
+            let source = try Descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), path)
+            let checked = try hasBytes(of: file.digest, suffix, source.raw, path)
+            guard checked?.isIntact ?? true else { throw setAside(file.digest, suffix: suffix) }
         }
-        setVerified(file.digest, suffix, stamp)
         return path
-    }
-
-    /// - Returns: how the file looked before its bytes were read.
-    private func verify(_ digest: Digest, suffix: String) throws(ArtifactError) -> FileStamp {
-        let path = path(of: digest) + suffix
-        let source = try Descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), path)
-        let stamp = try source.stamp(path)
-        var hasher = SHA256Hasher()
-        try readAll(source.raw, path) { (piece) throws(ArtifactError) in hasher.update(piece) }
-        guard hasher.digest() == digest else { throw setAside(digest, suffix: suffix) }
-        return stamp
     }
 
     /// Copies a stored file to a second inode with the executable mode, checking its bytes on the way.

@@ -18,7 +18,9 @@ internal import Synchronization
 /// 3. The hash is checked again when a file is linked into a tree, and by `checkedTree`, once per file and process unless
 ///    the file looks changed since.
 /// 4. Trees share the inodes of `files`, so all versions and workers share the pages of what they have in common.
-/// 5. One process uses the directory at a time (`DataDirectoryLock`); any number of its threads.
+/// 5. What nothing refers to is removed when it has not been used for a while: GarbageCollection.swift. The age of a file is
+///    its time of modification, which `freshen` sets; that of its bytes stays known (ArtifactStore+Ages.swift).
+/// 6. One process uses the directory at a time (`DataDirectoryLock`); any number of its threads.
 package final class ArtifactStore: Sendable {
     package struct Limits: Equatable, Sendable {
         /// Of one file. Default 100 GB.
@@ -35,8 +37,13 @@ package final class ArtifactStore: Sendable {
     package let directory: String
     package let limits: Limits
     private let nextTemporary = Atomic(0)
-    /// Files whose bytes this process has checked, by their names, `.x` included, and how they looked then.
-    let verified = Mutex<[String: FileStamp]>([:])
+    /// Files whose bytes this process has checked or is checking, by their names, `.x` included. Its lock guards the ages
+    /// and the removal of all files and trees, too.
+    let verified = Mutex<[String: CheckedFile]>([:])
+    /// When each of them began.
+    let uses = Mutex<[Int: Int64]>([:])
+    let nextUse = Atomic(0)
+    let latestTime = Atomic<Int64>(0)
     let building = KeyedLock<Digest>()
     let copying = KeyedLock<Digest>()
     /// Files that are being written in `partial`.
@@ -62,6 +69,7 @@ package final class ArtifactStore: Sendable {
 
     // MARK: - Files
 
+    /// Whether there is a file now. Who relies on it asks `freshen`.
     package func contains(_ digest: Digest) -> Bool { size(of: digest) != nil }
 
     /// The stored file's size, `nil` when there is none.
@@ -152,16 +160,16 @@ package final class ArtifactStore: Sendable {
         return manifest
     }
 
-    /// A stored manifest, however it came into the store; its files may be missing.
+    /// A stored manifest, however it came into the store; its files may be missing. It does not count as used.
     package func manifest(_ digest: Digest) throws(ArtifactError) -> Manifest {
         try Manifest(text: try read(digest), limits: limits.folder)
     }
 
-    /// The files of a manifest that are not stored, each once, in the order of the manifest.
+    /// The files of a manifest that are not stored, each once, in the order of the manifest. Those that are count as used.
     package func missing(in manifest: Manifest) -> [Digest] {
         var seen: Set<Digest> = []
         return manifest.files.compactMap { file in
-            seen.insert(file.digest).inserted && !contains(file.digest) ? file.digest : nil
+            seen.insert(file.digest).inserted && freshen(file.digest) == nil ? file.digest : nil
         }
     }
 
@@ -192,8 +200,12 @@ package final class ArtifactStore: Sendable {
         for (staged, digest) in files {
             let folder = digest.hex.prefix(2)
             if folders.insert(folder).inserted { try makeDirectory("\(directory)/files/\(folder)") }
-            if link(staged.path, path(of: digest)) != 0, errno != EEXIST {
-                throw .system("link", path(of: digest))
+            try verified.withLock { (verified) throws(ArtifactError) in
+                // Not as old as its writing, which may have taken long.
+                setTime(of: staged.path)
+                if link(staged.path, path(of: digest)) == 0 { return }
+                guard errno == EEXIST else { throw .system("link", path(of: digest)) }
+                _ = freshen(digest, &verified)
             }
         }
         // Also when nothing was new: the thread that made the name may not have come to this point yet.
@@ -219,7 +231,13 @@ package final class ArtifactStore: Sendable {
     /// Moves a damaged file away, so that it can be uploaded again.
     func setAside(_ digest: Digest, suffix: String = "") -> ArtifactError {
         mkdir(directory + "/damaged", 0o755)
-        rename(path(of: digest) + suffix, "\(directory)/damaged/\(digest.hex)\(suffix)")
+        let path = path(of: digest) + suffix
+        verified.withLock {
+            // It is looked at later, if at all.
+            setTime(of: path)
+            rename(path, "\(directory)/damaged/\(digest.hex)\(suffix)")
+            $0[digest.hex + suffix] = nil
+        }
         return .damaged(digest)
     }
 }

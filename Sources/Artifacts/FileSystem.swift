@@ -37,14 +37,6 @@ struct FileStamp: Equatable, Sendable {
     }
 }
 
-extension Descriptor {
-    func stamp(_ path: @autoclosure () -> String) throws(ArtifactError) -> FileStamp {
-        var status = stat()
-        try check(fstat(raw, &status), "stat", path())
-        return FileStamp(status)
-    }
-}
-
 extension ArtifactError {
     /// The error of the system call that just failed.
     static func system(_ operation: String, _ path: String) -> ArtifactError {

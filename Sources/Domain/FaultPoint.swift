@@ -17,6 +17,10 @@ package enum FaultPoint: String, CaseIterable, Sendable {
     case committing = "publish.committing"
     /// It is stored, and the training's scratch files are still there.
     case committed = "publish.committed"
+    /// A collection has taken away the name of a file that nothing refers to, and its bytes are still there.
+    case fileTakenAway = "gc.file-taken-away"
+    /// The same of a tree.
+    case treeTakenAway = "gc.tree-taken-away"
 
     private static let variable = "ROOST_FAULT_POINT"
     private static let chosen = value.flatMap(FaultPoint.init(rawValue:))

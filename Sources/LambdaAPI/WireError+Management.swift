@@ -87,7 +87,7 @@ extension WireError {
             self.init(.resourceNotFound, "Artifact not found: \(digest)")
         case .damaged(let digest):
             self.init(.service, "The stored artifact \(digest) is damaged.")
-        case .damagedFile:
+        case .damagedFile, .unreadableRoot:
             self.init(.service, "\(error)")
         case .badManifest(let line, let reason):
             self = .invalid("Line \(line) of the manifest: \(reason)")
