@@ -519,6 +519,9 @@ package final class Dispatcher {
             })
     }
 
+    /// What workers run on, or would if they were started now, also of versions that are gone; some of it more than once.
+    package var artifactsInUse: [Digest] { pools.entries.values.flatMap(\.artifacts) }
+
     var usedMemoryMegabytes: Int { scheduler.host.memoryMegabytes }
 
     private func pools(at now: Instant) -> [PoolReport] {

@@ -1,3 +1,4 @@
+internal import Artifacts
 internal import Domain
 internal import JSON
 internal import Loop
@@ -27,6 +28,8 @@ extension Executions {
                 await succeed(execution, .inline(body))
             }
         case .filed(let file):
+            let use = management.artifacts.beginUse()
+            defer { use.end() }
             let answer: Payload
             do { answer = try await file.finish() } catch {
                 let body = FunctionErrorBody.make("Roost.ResultNotStored", "Its answer could not be stored: \(error)")
@@ -117,6 +120,9 @@ extension Executions {
         if let failure = missingMetric(promotion, result) {
             return await fail(execution, .failed, failure, Conclusion(condition: .retriesExhausted))
         }
+        // Until the version refers to the model.
+        let use = management.artifacts.beginUse()
+        defer { use.end() }
         let model: Digest
         do {
             model = try await placement.collectOutput(of: id)
@@ -239,6 +245,9 @@ extension Executions {
         guard !execution.isEnding else { return }
         execution.isEnding = true
         let progress = takeProgress(execution)
+        // Its destination may be a training, and events may be files.
+        let use = management.artifacts.beginUse()
+        defer { use.end() }
         execution.head.status = status
         execution.head.pausedAt = nil
         execution.head.endedAt = EventLoop.wallClock

@@ -1,3 +1,4 @@
+internal import Artifacts
 package import Domain
 internal import JSON
 package import Loop
@@ -152,6 +153,9 @@ package final class Executions {
         _ request: ExecutionRequest, chainDepth: Int, _ more: (Execution) -> [Change]
     ) async throws(ManagementError) -> (execution: ExecutionHead, isNew: Bool) {
         guard liveCount < settings.liveMax else { throw .overloaded(limit: settings.liveMax) }
+        // Its channels, and an event that is a file, are referred to once it is stored.
+        let use = management.artifacts.beginUse()
+        defer { use.end() }
         let (execution, changes) = try await make(request, chainDepth: chainDepth)
         let name = execution.name
         do throws(RegistryError) {
@@ -558,6 +562,9 @@ package final class Executions {
             return endedAt
         }
         execution.isEnding = true
+        // Its destination may be a training, and events may be files.
+        let use = management.artifacts.beginUse()
+        defer { use.end() }
         let notification = await notification(of: execution.head, Conclusion(condition: .stopped))
         let now = EventLoop.wallClock
         var head = execution.head

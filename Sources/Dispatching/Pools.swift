@@ -26,6 +26,11 @@ struct PoolTable {
         let training: WorkerStart.Training?
         /// What its workers find as their model.
         let model: Digest?
+
+        /// Package, model and channels.
+        var artifacts: [Digest] {
+            [version.package] + (model.map { [$0] } ?? []) + (training?.channels.map(\.artifact) ?? [])
+        }
     }
 
     private(set) var ids: [PoolKey: PoolID] = [:]

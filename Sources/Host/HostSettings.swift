@@ -28,6 +28,8 @@ package struct HostSettings: Sendable {
     package var answerBytesMax = 1 << 30
     package var executions = Executions.Settings()
     package var deliveries = Deliveries.Settings()
+    /// Artifacts that nothing refers to are kept for this long after their last use.
+    package var artifactGrace = Interval.seconds(24 * 3600)
     /// Of all files that a training leaves.
     package var trainingOutputBytesMax = 100_000_000_000
     /// At SIGTERM, what runs has this long to finish.
@@ -129,6 +131,7 @@ package struct HostSettings: Sendable {
         try set("keepAlivePrice", 0.001...1_000_000) { limits.keepAlivePrice = $0 }
         try set("shutdownSeconds", 0...3600) { shutdownMax = .seconds($0 as Double) }
         try set("executionRetentionDays", 1...3650) { executions.retention = .seconds(86_400 * ($0 as Double)) }
+        try set("artifactGraceHours", 0...8760) { artifactGrace = .seconds(3600 * ($0 as Double)) }
         try set("stopGraceSeconds", 0...3600) { executions.stopGrace = .seconds($0 as Double) }
         try set("connectionsMax", 1...1_000_000) { connectionsMax = $0 }
         try set("eventMegabytes", 1...64) { requestLimits.eventBytesMax = $0 << 20 }

@@ -40,6 +40,7 @@ package final class RoostHost {
     private var dispatcher: Dispatcher?
     private var deliveries: Deliveries?
     private var executions: Executions?
+    private var garbage: GarbageCollector?
     private var frontDoor: FrontDoor?
     private var server: HTTPServer?
     private var signals: [SignalWatcher] = []
@@ -174,10 +175,28 @@ package final class RoostHost {
         let pressure = try pressureFiles()
         placement.settings.pressureFiles = pressure.files
         let report = report(pythonMinor: pythonMinor, pressure: pressure.detail)
+        let garbage = GarbageCollector(
+            management: management, grace: settings.artifactGrace,
+            inUse: { [unowned dispatcher] in dispatcher.artifactsInUse }
+        ) { [logger] result in
+            switch result {
+            case .success(let count) where count.removedFiles + count.removedTrees > 0:
+                logger.notice(
+                    "artifacts that nothing refers to were removed",
+                    metadata: [
+                        "files": "\(count.removedFiles)", "bytes": "\(count.removedBytes)",
+                        "trees": "\(count.removedTrees)",
+                    ])
+            case .success: break
+            case .failure(let error):
+                logger.error("artifacts are not collected", metadata: ["reason": "\(error)"])
+            }
+        }
+        self.garbage = garbage
         // No capture list below: see `EventLoop.spawn`.
         let history = history
         let roost = RoostAPI(
-            lambda: lambda, executions: executions, logs: logs, loop: loop,
+            lambda: lambda, garbage: garbage, executions: executions, logs: logs, loop: loop,
             scheduling: { [loop] in dispatcher.report(at: loop.now) }, events: { dispatcher.events(limit: $0) },
             history: { await history.text() },
             host: { report })
@@ -187,6 +206,7 @@ package final class RoostHost {
 
         try await deliveries.start()
         try await executions.resume()
+        garbage.start()
         let server = try HTTPServer(
             loop: loop, host: settings.host, port: settings.port, connectionsMax: settings.connectionsMax,
             delegate: frontDoor)
@@ -266,6 +286,7 @@ package final class RoostHost {
         isEnding = true
         frontDoor?.isReady = false
         let limit = settings.shutdownMax
+        garbage?.stop()
         // Trainings are told first: writing a checkpoint takes the longest.
         executions?.shutDown()
         var waiting = 2
@@ -291,6 +312,7 @@ package final class RoostHost {
     private func flush() async {
         await executions?.close()
         await deliveries?.close()
+        await garbage?.close()
         await logs.flush()
         await history.flush()
         history.close()

@@ -11,6 +11,8 @@ extension Management {
     package func putDataset(
         _ name: DatasetName, _ artifact: Digest, by caller: Caller
     ) async throws(ManagementError) -> (version: DatasetVersion, isNew: Bool) {
+        let use = artifacts.beginUse()
+        defer { use.end() }
         let manifest = try await manifest(artifact)
         guard !manifest.files.isEmpty else { throw .invalid("A dataset has at least one file.") }
         var number = 0

@@ -1,3 +1,4 @@
+internal import Artifacts
 package import Domain
 package import Registry
 
@@ -40,6 +41,8 @@ extension Management {
     ///
     /// - Returns: `$LATEST`, or the published version when `publish` is set.
     package func deploy(_ deployment: Deployment, by caller: Caller) async throws(ManagementError) -> Version {
+        let use = artifacts.beginUse()
+        defer { use.end() }
         let code = try await store(.manifest(deployment.package), runtime: deployment.function.configuration.runtime)
         if let model = deployment.model { _ = try await manifest(model) }
         return try await perform("Deploy", deployment.function.name, by: caller) {

@@ -24,6 +24,8 @@ extension Management {
         tags: [String: String] = [:], by caller: Caller
     ) async throws(ManagementError) -> Version {
         guard catalog.entries[name] == nil else { throw .functionExists(name) }
+        let use = artifacts.beginUse()
+        defer { use.end() }
         let code = try await store(code, runtime: configuration.runtime)
         return try await perform("CreateFunction", name, by: caller) {
             () async throws(ManagementError) -> ([Change], Version) in
@@ -47,6 +49,8 @@ extension Management {
         by caller: Caller
     ) async throws(ManagementError) -> Version {
         let runtime = try catalog.entry(name).function.latest.configuration.runtime
+        let use = artifacts.beginUse()
+        defer { use.end() }
         let code = try await store(code, runtime: runtime)
         return try await perform("UpdateFunctionCode", name, by: caller) {
             () async throws(ManagementError) -> ([Change], Version) in
@@ -185,9 +189,11 @@ extension Management {
         }
     }
 
-    /// A stored manifest all of whose files are stored.
+    /// A stored manifest all of whose files are stored. It counts as used, with all of them; for longer than the grace time
+    /// only within a `beginUse` of the caller's.
     package func manifest(_ digest: Digest) async throws(ManagementError) -> Manifest {
         try await stored { store throws(ArtifactError) in
+            _ = store.freshen(digest)
             let manifest = try store.manifest(digest)
             try store.requireFiles(of: manifest)
             return manifest

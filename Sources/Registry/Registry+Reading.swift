@@ -296,6 +296,43 @@ extension Registry {
         }
     }
 
+    /// What versions of datasets that were not removed, and channels of executions that have not ended, refer to: each
+    /// artifact or set of channels once, with the name of one of those that refer to it.
+    package func referredArtifacts() async throws(RegistryError) -> [(by: String, artifact: Digest)] {
+        try await read { db in
+            var referred: [(by: String, artifact: Digest)] = []
+            for row in try Row.fetchAll(
+                db,
+                sql:
+                    "SELECT name, max(number) AS number, artifact FROM datasetVersion WHERE removedAt IS NULL GROUP BY artifact"
+            ) {
+                let (name, number, artifact): (String, Int, String) = (row["name"], row["number"], row["artifact"])
+                referred.append(("\(DatasetReference.prefix)\(name)@\(number)", try storedDigest(artifact)))
+            }
+            for row in try Row.fetchAll(
+                db, sql: "SELECT min(id) AS id, channels FROM execution WHERE \(isLiveTraining) GROUP BY channels")
+            {
+                let id: String = row["id"]
+                for column in try fromJSON(row["channels"], as: [ChannelColumn].self) {
+                    let channel = try column.channel()
+                    referred.append(("channel '\(channel.name)' of execution \(id)", channel.artifact))
+                }
+            }
+            return referred
+        }
+    }
+
+    /// The files that are events or answers of executions, ended ones included.
+    package func payloadFiles() async throws(RegistryError) -> [Digest] {
+        try await read { db in
+            try ["inputFile", "resultFile"].flatMap { column in
+                try String.fetchAll(db, sql: "SELECT \(column) FROM execution WHERE \(column) IS NOT NULL").map {
+                    try storedDigest(try fromJSON($0, as: FileColumn.self).digest)
+                }
+            }
+        }
+    }
+
     /// The audit trail, newest first.
     ///
     /// - Parameter before: the sequence number of the last entry already seen.

@@ -40,6 +40,7 @@ extension RoostAPI {
         case .logs(let function):
             try key.require(Self.anyAction, try FunctionReference(function).name, "GetLogs")
         case .executions: break
+        case .collectArtifacts: try key.require([.manage], nil, "CollectArtifacts")
         case .workers: try key.require([.manage], nil, "ListWorkers")
         case .workerEvents: try key.require([.manage], nil, "ListWorkerEvents")
         case .host: try key.require([.manage], nil, "GetHost")

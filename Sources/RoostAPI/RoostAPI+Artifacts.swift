@@ -26,7 +26,7 @@ extension RoostAPI {
         }
         let sizeBytes = sizeBytes.map { $0 + offset }
         let begun = try await stored { store -> (size: Int?, upload: Upload?) in
-            if let size = store.size(of: digest) { return (size, nil) }
+            if let size = store.freshen(digest) { return (size, nil) }
             return (nil, try store.beginUpload(expecting: digest, sizeBytes: sizeBytes, start: offset))
         }
         if let size = begun.size { return .present(Self.artifact(digest, size, status: 200)) }
@@ -76,7 +76,7 @@ extension RoostAPI {
         for text in texts { digests.append(try RoostOperation.digest(text)) }
         let asked = digests
         let missing = try await stored { store in
-            asked.filter { !store.contains($0) }.map { (digest: $0, partSize: store.partSize(of: $0)) }
+            asked.filter { store.freshen($0) == nil }.map { (digest: $0, partSize: store.partSize(of: $0)) }
         }
         // Of these the beginning is there: `PUT` with `offset` sends the rest.
         var partial = JSONObject()

@@ -4,7 +4,7 @@ internal import Domain
 internal import JSON
 package import LambdaAPI
 package import Loop
-internal import Management
+package import Management
 package import Workers
 
 /// Roost's own API under `/roost/v1/`: what the Lambda API has no operation for. Lives on the loop.
@@ -23,6 +23,7 @@ package final class RoostAPI {
 
     let lambda: LambdaAPI
     let management: Management
+    let garbage: GarbageCollector
     let executions: any ExecutionService
     let logs: FunctionLogs
     let loop: EventLoop
@@ -37,13 +38,15 @@ package final class RoostAPI {
     /// - Parameter events: the newest of them, at most so many, the newest at the end.
     /// - Parameter history: what has run lately, as lines of a trace.
     package init(
-        lambda: LambdaAPI, executions: any ExecutionService, logs: FunctionLogs, loop: EventLoop,
+        lambda: LambdaAPI, garbage: GarbageCollector, executions: any ExecutionService, logs: FunctionLogs,
+        loop: EventLoop,
         limits: Limits = .init(), scheduling: @escaping () -> SchedulingReport,
         events: @escaping (Int) -> [HostEvent], history: @escaping () async -> [UInt8],
         host: @escaping () -> HostReport
     ) {
         self.lambda = lambda
         management = lambda.management
+        self.garbage = garbage
         self.executions = executions
         self.logs = logs
         self.loop = loop
@@ -75,6 +78,7 @@ package final class RoostAPI {
     private func answer(_ operation: RoostOperation, _ request: WireRequest) async throws(WireError) -> WireResponse {
         switch operation {
         case .missingArtifacts: try await missingArtifacts(request)
+        case .collectArtifacts: try await collectArtifacts(request)
         case .putManifest(let digest): try await putManifest(digest, request)
         case .deploy: try await deploy(request)
         case .rollBack(let function, let alias): try await rollBack(function, alias, request)

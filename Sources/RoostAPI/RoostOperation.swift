@@ -6,6 +6,7 @@ package enum RoostOperation: Equatable, Sendable {
     /// Its body is streamed: `beginUpload`, `write`, `finishUpload`.
     case putArtifact(Digest)
     case missingArtifacts
+    case collectArtifacts
     case putManifest(Digest)
     case deploy
     case rollBack(function: String, alias: String)
@@ -68,6 +69,7 @@ package enum RoostOperation: Equatable, Sendable {
         let rest = segments[2...]
         switch (segments[2], rest.count) {
         case ("artifacts", 2) where segments[3] == "missing": return ("POST", .missingArtifacts)
+        case ("artifacts", 2) where segments[3] == "gc": return ("POST", .collectArtifacts)
         case ("artifacts", 2): return ("PUT", .putArtifact(try digest(segments[3])))
         case ("manifests", 2): return ("PUT", .putManifest(try digest(segments[3])))
         case ("deployments", 1): return ("POST", .deploy)

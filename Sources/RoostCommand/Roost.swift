@@ -16,7 +16,9 @@ struct Roost: ParsableCommand {
         groupedSubcommands: [
             CommandGroup(
                 name: "The host",
-                subcommands: [Serve.self, Keys.self, Ps.self, Audit.self, Doctor.self, Simulate.self]),
+                subcommands: [
+                    Serve.self, Keys.self, Ps.self, Audit.self, Doctor.self, CollectArtifacts.self, Simulate.self,
+                ]),
             CommandGroup(
                 name: "Functions",
                 subcommands: [

@@ -12,7 +12,9 @@ import Workers
 extension TestHost {
     func roost() -> RoostAPI {
         RoostAPI(
-            lambda: lambda, executions: executions, logs: FunctionLogs(directory: directory + "/logs", loop: loop),
+            lambda: lambda,
+            garbage: GarbageCollector(management: management, grace: .zero, inUse: { [] }, report: { _ in }),
+            executions: executions, logs: FunctionLogs(directory: directory + "/logs", loop: loop),
             loop: loop, scheduling: { SchedulingReport(of: Scheduler(), pools: [], nextEviction: nil) },
             events: { _ in [] }, history: { [] }
         ) {
