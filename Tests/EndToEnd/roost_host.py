@@ -141,6 +141,18 @@ class Processes:
 
 # MARK: - the host
 
+def ordinary_user():
+    """A uid that root may lend a host, of no account. Skips the test where that cannot be."""
+    import pytest
+
+    user = 12345
+    if os.geteuid() != 0:
+        pytest.skip("only root can lend a host to another user; all other tests ran as an ordinary one")
+    if subprocess.run(["test", "-x", BINARY], user=user, group=user, extra_groups=[]).returncode != 0:
+        pytest.skip(f"{BINARY} is out of reach for an ordinary user here")
+    return user
+
+
 class RoostHost:
     """`roost serve` on a free port with a data directory of its own.
 

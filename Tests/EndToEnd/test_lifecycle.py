@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from roost_host import BINARY, SLEEPER, Processes, RoostHost, descendants, process_table, until
+from roost_host import BINARY, SLEEPER, Processes, RoostHost, descendants, ordinary_user, process_table, until
 
 
 @pytest.fixture(scope="module")
@@ -437,9 +437,6 @@ def test_those_who_follow_a_log_or_send_half_a_request_do_not_keep_the_host(tmp_
 
 # MARK: - other ways to run a host
 
-ORDINARY = 12345  # a uid; no account of that number is needed
-
-
 @pytest.fixture(params=["ordinary user", "no sandbox"])
 def other(request):
     """A host that is not root, and one without bubblewrap. Their workers must be able to reach the data directory."""
@@ -447,12 +444,7 @@ def other(request):
     if request.param == "no sandbox":
         arguments = ["--sandbox", "none"]
     else:
-        if os.geteuid() != 0:
-            pytest.skip("only root can lend a host to another user; all other tests ran as an ordinary one")
-        readable = subprocess.run(["test", "-x", BINARY], user=ORDINARY, group=ORDINARY, extra_groups=[])
-        if readable.returncode != 0:
-            pytest.skip(f"{BINARY} is out of reach for an ordinary user here")
-        user = ORDINARY
+        user = ordinary_user()
     with tempfile.TemporaryDirectory(prefix="roost-") as directory:
         os.chmod(directory, 0o755)
         with RoostHost(Path(directory) / "data", arguments=arguments, user=user) as host:

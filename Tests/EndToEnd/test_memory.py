@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from roost_host import BINARY, FUNCTIONS, SLEEPER, RoostHost, until
+from roost_host import BINARY, FUNCTIONS, SLEEPER, RoostHost, ordinary_user, until
 
 # Keeps as many MB as it was told to, written to.
 HOLDER = """
@@ -34,9 +34,6 @@ def handler(event, context):
 """
 
 
-ORDINARY = 12345  # a uid; no account of that number is needed
-
-
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
     with RoostHost(tmp_path_factory.mktemp("memory") / "data", {"memoryMegabytes": 1000}) as host:
@@ -45,14 +42,7 @@ def host(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["bubblewrap", "no sandbox", "ordinary user"])
 def any_host(request):
-    user = None
-    if request.param == "ordinary user":
-        if os.geteuid() != 0:
-            pytest.skip("only root can lend a host to another user; the others ran as an ordinary one")
-        readable = subprocess.run(["test", "-x", BINARY], user=ORDINARY, group=ORDINARY, extra_groups=[])
-        if readable.returncode != 0:
-            pytest.skip(f"{BINARY} is out of reach for an ordinary user here")
-        user = ORDINARY
+    user = ordinary_user() if request.param == "ordinary user" else None
     config = {"memoryMegabytes": 1000, "sandbox": "none" if request.param == "no sandbox" else "bubblewrap"}
     # Workers of another user must reach the data directory.
     with tempfile.TemporaryDirectory(prefix="roost-") as directory:
