@@ -19,7 +19,7 @@ package final class LocalPlacement: Placement {
         package var pythonInterpreter = "/usr/bin/python3"
         /// Checkpoints and outputs of executions lie below it.
         package var scratch: String
-        /// Of the worker's `/tmp` and `/dev/shm` each. Default 512 MiB.
+        /// Of the worker's `/tmp`, `/dev/shm` and a script's `/opt/ml` each. Default 512 MiB.
         package var temporaryBytesMax = 512 << 20
         /// Of all files that a training leaves. Default 100 GB.
         package var outputBytesMax = 100_000_000_000
@@ -113,6 +113,8 @@ package final class LocalPlacement: Placement {
         let artifacts = artifacts
         let scratch = start.training.map { scratchPath($0.execution) }
         let owner: UInt32? = isHostRoot ? Self.nobody : nil
+        let isInSandbox = settings.sandbox != .none
+        let configuration = start.version.configuration
         return try await loop.offload {
             var directories = WorkerDirectories(package: try artifacts.tree(start.version.package))
             guard let training = start.training, let scratch else {
@@ -126,6 +128,9 @@ package final class LocalPlacement: Placement {
             }
             directories.checkpoint = try ScratchDirectory.make(scratch + "/checkpoint", isKept: true, owner: owner)
             directories.output = try ScratchDirectory.make(scratch + "/output", isKept: false, owner: owner)
+            if isInSandbox, configuration.isScript, case .python3 = configuration.runtime {
+                directories.ml = SandboxLayout.mlPath
+            }
             return directories
         }
     }

@@ -17,6 +17,9 @@ struct WorkerDirectories: Sendable {
     var channels: [(name: String, path: String)] = []
     var checkpoint: String?
     var output: String?
+    /// Where the script of a training finds the others once more, as the worker sees it; `nil` for all else, and without a
+    /// sandbox.
+    var ml: String?
 }
 
 /// Where things are for a worker, and bubblewrap's arguments that put them there. runtime/PROTOCOL.md, section 10.
@@ -28,10 +31,11 @@ struct SandboxLayout {
     /// Our runtimes on this machine, the folder with `python/`.
     var runtimes: String
     var directories: WorkerDirectories
-    /// Of `/tmp` and `/dev/shm` each.
+    /// Of `/tmp`, `/dev/shm` and a script's `/opt/ml` each.
     var temporaryBytesMax: Int
 
     static let launcherPath = "/opt/roost/roost-launch"
+    static let mlPath = "/opt/ml"
 
     /// As the worker sees them.
     static func inside(_ outside: WorkerDirectories) -> WorkerDirectories {
@@ -39,7 +43,7 @@ struct SandboxLayout {
             package: "/var/task", model: outside.model.map { _ in "/opt/model" },
             channels: outside.channels.map { ($0.name, "/opt/channels/\($0.name)") },
             checkpoint: outside.checkpoint.map { _ in "/opt/checkpoint" },
-            output: outside.output.map { _ in "/opt/output" })
+            output: outside.output.map { _ in "/opt/output" }, ml: outside.ml)
     }
 
     /// All of bubblewrap's arguments before the `--`, in the order that PROTOCOL.md gives.
@@ -67,9 +71,7 @@ struct SandboxLayout {
             arguments += ["--ro-bind-try", "/etc/\(name)", "/etc/\(name)"]
         }
         arguments += ["--proc", "/proc", "--dev", "/dev"]
-        for directory in ["/dev/shm", "/tmp"] {
-            arguments += ["--perms", "1777", "--size", String(temporaryBytesMax), "--tmpfs", directory]
-        }
+        for directory in ["/dev/shm", "/tmp"] { arguments += temporary(directory) }
         arguments += ["--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
         arguments += ["--ro-bind", launcher, Self.launcherPath]
         arguments += ["--ro-bind", runtimes + "/python", "/opt/roost/python"]
@@ -81,7 +83,31 @@ struct SandboxLayout {
         }
         if let checkpoint = directories.checkpoint { arguments += ["--bind", checkpoint, inside.checkpoint!] }
         if let output = directories.output { arguments += ["--bind", output, inside.output!] }
+        if let ml = directories.ml { arguments += scriptArguments(ml) }
         return arguments + ["--remount-ro", "/", "--chdir", "/"]
+    }
+
+    /// The folders of a training where SageMaker's containers have them. The base's model is the channel `model`, unless
+    /// one has that name.
+    private func scriptArguments(_ ml: String) -> [String] {
+        var arguments = temporary(ml)
+        for directory in ["input", "input/data"] { arguments += ["--dir", "\(ml)/\(directory)"] }
+        for directory in ["input/config", "output", "output/data"] {
+            arguments += ["--perms", "1777", "--dir", "\(ml)/\(directory)"]
+        }
+        for channel in directories.channels {
+            arguments += ["--ro-bind", channel.path, "\(ml)/input/data/\(channel.name)"]
+        }
+        if let model = directories.model, !directories.channels.contains(where: { $0.name.uppercased() == "MODEL" }) {
+            arguments += ["--ro-bind", model, "\(ml)/input/data/model"]
+        }
+        if let checkpoint = directories.checkpoint { arguments += ["--bind", checkpoint, "\(ml)/checkpoints"] }
+        if let output = directories.output { arguments += ["--bind", output, "\(ml)/model"] }
+        return arguments
+    }
+
+    private func temporary(_ directory: String) -> [String] {
+        ["--perms", "1777", "--size", String(temporaryBytesMax), "--tmpfs", directory]
     }
 
     /// Parents that bubblewrap would make itself are closed to all but root.

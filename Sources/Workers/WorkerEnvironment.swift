@@ -37,6 +37,7 @@ enum WorkerEnvironment {
             platform["ROOST_ATTEMPT"] = String(training.attempt)
             platform["ROOST_CHECKPOINT_DIR"] = directories.checkpoint
             platform["ROOST_OUTPUT_DIR"] = directories.output
+            platform["ROOST_ML_DIR"] = directories.ml
             for channel in directories.channels {
                 platform["ROOST_CHANNEL_\(channel.name.uppercased())"] = channel.path
             }

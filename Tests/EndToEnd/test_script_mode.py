@@ -5,11 +5,12 @@ import json
 import os
 import subprocess
 import tempfile
+import textwrap
 from pathlib import Path
 
 import pytest
 
-from roost_host import RoostHost, start_time, until
+from roost_host import RoostHost, ordinary_user, start_time, until
 
 # Nothing in it knows where it runs.
 SCRIPT = '''
@@ -120,8 +121,43 @@ with open(os.path.join(args.model_dir, "model.json"), "w") as file:
     file.write(f'{{"weights": [{step}, {resumed}]}}')
 '''
 
+# The folders are constants, as in many a script that was written for SageMaker's containers. Counts the lines of its channel
+# on top of what the base's model has counted.
+CONSTANTS = '''
+import json, os
+
+with open("/opt/ml/input/config/hyperparameters.json") as file:
+    hyperparameters = json.load(file)
+with open("/opt/ml/input/config/inputdataconfig.json") as file:
+    channels = json.load(file)
+with open("/opt/ml/input/config/resourceconfig.json") as file:
+    assert json.load(file) == {"current_host": "algo-1", "hosts": ["algo-1"]}
+count = 0
+if "model" in channels:
+    with open("/opt/ml/input/data/model/model.json") as file:
+        count = json.load(file)["weights"][0]
+for name in sorted(os.listdir("/opt/ml/input/data/Train")):
+    with open("/opt/ml/input/data/Train/" + name) as file:
+        count += len(file.readlines())
+for folder in ("/opt/ml/input", "/opt/ml/input/data", *("/opt/ml/input/data/" + name for name in channels)):
+    try:
+        open(folder + "/mine", "w")
+    except OSError as error:
+        print("cannot write to", folder, error.strerror)
+with open("/opt/ml/model/model.json", "w") as file:
+    json.dump({"weights": [count], "hyperparameters": hyperparameters, "channels": sorted(channels)}, file)
+with open("/opt/ml/output/data/history.txt", "w") as file:
+    file.write("counted")
+'''
+
+CONSTANT_CHECKPOINTER = CHECKPOINTER.replace('os.environ["SM_MODEL_DIR"]', '"/opt/ml/model"').replace(
+    'os.environ["SM_CHECKPOINT_DIR"]', '"/opt/ml/checkpoints"')
+
 NAMER = """
 import os, time
+absent = {"ROOST_ML_DIR", "SM_INPUT_DIR", "SM_INPUT_CONFIG_DIR"}.isdisjoint(os.environ)
+there = all(os.path.isdir(os.environ[f"SM_{name}_DIR"]) for name in ("MODEL", "OUTPUT", "OUTPUT_DATA", "CHECKPOINT"))
+print("folders", absent, there, flush=True)
 print("I am", os.getpid(), os.getppid(), flush=True)
 time.sleep(600)
 """
@@ -257,20 +293,106 @@ def test_metrics_that_cannot_be_looked_for_are_refused(host, deploy, tmp_path):
     assert answer.status == 400 and "has no group" in answer.json["message"]
 
 
-def test_a_script_is_paused_at_a_checkpoint_and_goes_on_from_it(host, deploy):
-    deploy("paused", CHECKPOINTER)
+@pytest.mark.parametrize("name, script", [("paused", CHECKPOINTER), ("paused-by-path", CONSTANT_CHECKPOINTER)])
+def test_a_script_is_paused_at_a_checkpoint_and_goes_on_from_it(host, deploy, name, script):
+    assert ("SM_" in script) == (script is CHECKPOINTER)
+    deploy(name, script)
     event = {"steps": 40, "wait-at": 7}
-    identifier = host.start_execution("paused-train", event)
-    until(lambda: any(line[4].startswith("step 7 ") for line in host.log("paused-train")), 20)
+    identifier = host.start_execution(f"{name}-train", event)
+    until(lambda: any(line[4].startswith("step 7 ") for line in host.log(f"{name}-train")), 20)
     roost(host, "executions", "pause", identifier)
     until(lambda: host.execution(identifier)["Status"] == "PAUSED", 20)
-    assert any(line[4] == "saved at 7" for line in host.log("paused-train"))
-    assert host.versions("paused") == []
+    assert any(line[4] == "saved at 7" for line in host.log(f"{name}-train"))
+    assert host.versions(name) == []
     roost(host, "executions", "resume", identifier)
     execution = host.finished(identifier)
     assert execution["Status"] == "SUCCEEDED" and execution["Attempt"] == 2
-    assert host.invoke("paused", {"features": [0]}).json["model"] == '{"weights": [40, 7]}'
-    assert host.versions("paused")[0]["Lineage"]["hyperparameters"] == event
+    assert host.invoke(name, {"features": [0]}).json["model"] == '{"weights": [40, 7]}'
+    assert host.versions(name)[0]["Lineage"]["hyperparameters"] == event
+
+
+def test_a_script_that_knows_only_the_folders_of_its_container(host, deploy, tmp_path):
+    assert "SM_" not in CONSTANTS and "environ" not in CONSTANTS
+    deploy("constants", CONSTANTS)
+    channel = points(tmp_path / "points")
+    lines = sum(len(path.read_text().splitlines()) for path in channel.iterdir())
+    hyperparameters = {"epochs": 3, "rate": 0.5, "name": "a b", "deep": True, "layers": [1, {"a": None}], "none": None}
+    done = roost(host, "train", "constants", "-d", json.dumps(hyperparameters), "--channel", f"Train={channel}",
+                 "--promote", "live")
+    assert done.returncode == 0, done.stderr
+    answer = host.invoke("constants", {"features": []}, qualifier="live").json
+    assert answer["files"] == ["model.json", "output-data/history.txt"]
+    assert json.loads(answer["model"]) == {
+        "weights": [lines], "channels": ["Train"], "hyperparameters": {
+            "epochs": "3", "rate": "0.5", "name": "a b", "deep": "true", "layers": '[1, {"a": null}]', "none": "null"}}
+    # What is the host's cannot be written; no more can the folders around it.
+    refused = [line[4] for line in host.log("constants-train") if line[4].startswith("cannot write")]
+    assert [line.split(" ", 4)[3] for line in refused] == [
+        "/opt/ml/input", "/opt/ml/input/data", "/opt/ml/input/data/Train"]
+    assert refused[2].endswith("Read-only file system")
+
+    # From its own model, which is one more channel.
+    done = roost(host, "train", "constants", "--base", "1", "--channel", f"Train={channel}", "--promote", "live")
+    assert done.returncode == 0, done.stderr
+    model = json.loads(host.invoke("constants", {"features": []}, qualifier="live").json["model"])
+    assert model == {"weights": [2 * lines], "channels": ["Train", "model"], "hyperparameters": {}}
+
+
+def test_a_channel_called_model_takes_the_place_of_the_base(host, deploy, tmp_path):
+    deploy("modelled", CONSTANTS)
+    channel = points(tmp_path / "points")
+    assert roost(host, "train", "modelled", "--channel", f"Train={channel}").returncode == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model.json").write_text('{"weights": [1000000]}')
+    done = roost(host, "train", "modelled", "--base", "1", "--channel", f"Train={channel}", "--channel", f"model={other}",
+                 "--promote", "live")
+    assert done.returncode == 0, done.stderr
+    model = json.loads(host.invoke("modelled", {"features": []}, qualifier="live").json["model"])
+    assert model["weights"][0] > 1000000 and model["channels"] == ["Train", "model"]
+
+
+def test_a_script_says_in_the_file_failure_why_it_failed(host, deploy):
+    deploy("failing", "import sys\nopen('/opt/ml/output/failure', 'w').write('no data for me')\nsys.exit(1)\n")
+    execution = host.finished(host.start_execution("failing-train", {}))
+    assert execution["Error"] == {
+        "ErrorType": "Runtime.ExitError", "ErrorMessage": "train.py exited with status 1: no data for me"}, execution
+
+
+def test_the_folders_are_there_under_a_host_that_is_not_root():
+    with tempfile.TemporaryDirectory(prefix="roost-") as directory:
+        os.chmod(directory, 0o755)
+        with RoostHost(Path(directory) / "data", user=ordinary_user()) as host:
+            host.create("ordinary", files={"inference.py": INFER}, handler="inference.handler")
+            host.create("ordinary-train", files={"train.py": CONSTANTS}, handler="train.py", timeout=60,
+                        environment={"ROOST_TRAINS": "ordinary"})
+            channel = host.upload({"a": b"1\n2\n"})
+            execution = host.finished(
+                host.start_execution("ordinary-train", {"roost": {"channels": {"Train": channel}}}))
+            assert execution["Status"] == "SUCCEEDED", execution
+            answer = host.invoke("ordinary", {"features": []}, qualifier="1").json
+            assert json.loads(answer["model"])["weights"] == [2]
+            assert answer["files"] == ["model.json", "output-data/history.txt"]
+
+
+def test_what_is_no_script_in_a_sandbox_has_no_such_folders(host):
+    source = """
+        import os
+
+        def handler(event, context):
+            found = os.path.exists("/opt/ml"), "ROOST_ML_DIR" in os.environ
+            assert found == (False, False), found
+            if "ROOST_OUTPUT_DIR" in os.environ:
+                open(os.environ["ROOST_OUTPUT_DIR"] + "/model", "w").write("it")
+            return {}
+        """
+    source = textwrap.dedent(source)
+    host.create("unscripted", source)
+    host.create("unscripted-train", source, environment={"ROOST_TRAINS": "unscripted"}, timeout=30)
+    answer = host.invoke("unscripted")
+    assert answer.status == 200 and answer.function_error is None, answer
+    execution = host.finished(host.start_execution("unscripted-train", {}))
+    assert execution["Status"] == "SUCCEEDED", execution
 
 
 def test_a_script_that_is_stopped_leaves_no_process(host, deploy):
@@ -293,6 +415,7 @@ def test_without_a_sandbox_a_script_ends_with_its_worker():
                         environment={"ROOST_TRAINS": "plain"})
             identifier = host.start_execution("plain-train", {})
             line = until(lambda: next((line[4] for line in host.log("plain-train") if line[4].startswith("I am")), None))
+            assert any(line[4] == "folders True True" for line in host.log("plain-train"))
             script, worker = map(int, line.split()[2:])
             os.kill(worker, 9)
             until(lambda: start_time(script) is None, 10, "the end of the script")

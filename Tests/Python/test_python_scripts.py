@@ -97,6 +97,32 @@ def test_a_script_is_given_arguments_and_environment_as_in_script_mode(train):
     assert described["hyperparameters"] == hyperparameters and described["channel_input_dirs"]["Train"] == "/data/train"
 
 
+def test_in_a_sandbox_the_folders_are_those_of_a_container(train, tmp_path):
+    ml = tmp_path / "ml"
+    for folder in ("input/data/Train", "input/data/model", "input/config", "output/data", "model", "checkpoints"):
+        (ml / folder).mkdir(parents=True)
+    (ml / "output" / "data" / "curve").write_text("c")
+    (ml / "model" / "weights").write_text("w")
+    event = {"lr": 0.1, "n": "x y", "deep": False, "none": None, "roost": {"channels": {"Train": "sha256:0"}}}
+    it = train(TELLER, event, ROOST_ML_DIR=str(ml))
+    kind, _, _, out, err = ended(it)
+    assert kind == "response", err
+    environment = json.loads(out)["environment"]
+    assert {name: path[len(str(ml)):] for name, path in environment.items() if path.startswith(str(ml))} == {
+        "SM_MODEL_DIR": "/model", "SM_CHECKPOINT_DIR": "/checkpoints", "SM_OUTPUT_DIR": "/output",
+        "SM_OUTPUT_DATA_DIR": "/output/data", "SM_INPUT_DIR": "/input", "SM_INPUT_CONFIG_DIR": "/input/config",
+        "SM_CHANNEL_TRAIN": "/input/data/Train", "SM_CHANNEL_MODEL": "/input/data/model"}
+    described = json.loads(environment["SM_TRAINING_ENV"])
+    assert (described["input_dir"], described["input_config_dir"]) == (str(ml / "input"), str(ml / "input" / "config"))
+    read = {path.name: json.loads(path.read_text()) for path in (ml / "input" / "config").iterdir()}
+    assert read == {
+        "hyperparameters.json": {"lr": "0.1", "n": "x y", "deep": "false", "none": "null"},
+        "inputdataconfig.json": json.loads(environment["SM_INPUT_DATA_CONFIG"]),
+        "resourceconfig.json": {"current_host": "algo-1", "hosts": ["algo-1"]}}
+    assert set(read["inputdataconfig.json"]) == {"Train", "model"}
+    assert (ml / "model" / "output-data" / "curve").read_text() == "c"
+
+
 def test_a_channel_called_model_hides_the_base(train):
     it = train(TELLER, {}, channels=["model"], model=True)
     assert json.loads(ended(it)[3])["environment"]["SM_CHANNEL_MODEL"] == "/data/model"

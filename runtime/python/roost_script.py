@@ -94,14 +94,20 @@ class Script:
 
     def run(self, event, context):
         hyperparameters = {name: value for name, value in event.items() if name != "roost"}
-        output = tempfile.mkdtemp(prefix="output-")
+        ml = os.environ.get("ROOST_ML_DIR")
+        output = os.path.join(ml, "output") if ml else tempfile.mkdtemp(prefix="output-")
         try:
             data = os.path.join(output, "data")
-            os.mkdir(data)
-            directives = event.get("roost")
-            channels = named_channels(directives.get("channels") if isinstance(directives, dict) else None)
+            os.makedirs(data, exist_ok=True)
+            if ml:
+                channels = {entry.name: entry.path for entry in os.scandir(os.path.join(ml, "input", "data"))}
+            else:
+                directives = event.get("roost")
+                channels = named_channels(directives.get("channels") if isinstance(directives, dict) else None)
             user_arguments = arguments(hyperparameters)
-            environment = self.environment(hyperparameters, user_arguments, channels, output, context)
+            environment = self.environment(hyperparameters, user_arguments, channels, ml, output, context)
+            if ml:
+                write_configuration(hyperparameters, environment)
             tail = self.attend(user_arguments, environment, context)
             status = self.child.returncode
             if self.is_terminated:
@@ -114,23 +120,30 @@ class Script:
             shutil.rmtree(output, ignore_errors=True)
         return {"metrics": self.metrics}
 
-    def environment(self, hyperparameters, user_arguments, channels, output, context):
+    def environment(self, hyperparameters, user_arguments, channels, ml, output, context):
         """The worker's own, and what SageMaker's containers set beside it."""
         processors = len(os.sched_getaffinity(0))
         accelerators = len(glob.glob("/dev/nvidia[0-9]*"))
-        inputs = {name: {"TrainingInputMode": "File"} for name in channels}
+        inputs = {name: {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated",
+                         "RecordWrapperType": "None"} for name in channels}
         resources = {"current_host": "algo-1", "hosts": ["algo-1"]}
         module = os.path.basename(self.name)[:-len(".py")]
+        model, checkpoints = os.environ["ROOST_OUTPUT_DIR"], os.environ["ROOST_CHECKPOINT_DIR"]
+        places = {}
+        if ml:
+            # Not the same folders by other paths: a file cannot be renamed from one mount to the other.
+            model, checkpoints = os.path.join(ml, "model"), os.path.join(ml, "checkpoints")
+            places = {"input_dir": os.path.join(ml, "input"), "input_config_dir": os.path.join(ml, "input", "config")}
         described = {
             "additional_framework_parameters": {}, "channel_input_dirs": channels, "current_host": "algo-1",
             "hosts": ["algo-1"], "hyperparameters": hyperparameters, "input_data_config": inputs, "is_master": True,
             "job_name": context.aws_request_id, "log_level": 20, "master_hostname": "algo-1",
-            "model_dir": os.environ["ROOST_OUTPUT_DIR"], "module_dir": self.root, "module_name": module,
+            "model_dir": model, "module_dir": self.root, "module_name": module,
             "num_cpus": processors, "num_gpus": accelerators, "output_data_dir": os.path.join(output, "data"),
-            "output_dir": output, "resource_config": resources, "user_entry_point": self.name}
+            "output_dir": output, "resource_config": resources, "user_entry_point": self.name, **places}
         values = {
-            "MODEL_DIR": described["model_dir"], "OUTPUT_DATA_DIR": described["output_data_dir"], "OUTPUT_DIR": output,
-            "CHECKPOINT_DIR": os.environ["ROOST_CHECKPOINT_DIR"], "CHANNELS": sorted(channels),
+            "MODEL_DIR": model, "OUTPUT_DATA_DIR": described["output_data_dir"], "OUTPUT_DIR": output,
+            "CHECKPOINT_DIR": checkpoints, "CHANNELS": sorted(channels), **places,
             "HPS": hyperparameters, "USER_ARGS": user_arguments, "NUM_GPUS": accelerators, "NUM_CPUS": processors,
             "NUM_NEURONS": 0, "CURRENT_HOST": "algo-1", "HOSTS": ["algo-1"], "MODULE_NAME": module,
             "MODULE_DIR": self.root, "USER_ENTRY_POINT": self.name, "LOG_LEVEL": 20, "INPUT_DATA_CONFIG": inputs,
@@ -306,6 +319,15 @@ def variable(value):
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def write_configuration(hyperparameters, environment):
+    """The files beside the environment. In SageMaker's, every hyperparameter is a string."""
+    strings = {name: value if isinstance(value, str) else json.dumps(value) for name, value in hyperparameters.items()}
+    for name, text in (("hyperparameters", json.dumps(strings)), ("resourceconfig", environment["SM_RESOURCE_CONFIG"]),
+                       ("inputdataconfig", environment["SM_INPUT_DATA_CONFIG"])):
+        with open(os.path.join(environment["SM_INPUT_CONFIG_DIR"], name + ".json"), "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 def named_channels(directives):
