@@ -1,5 +1,5 @@
 internal import Artifacts
-package import Domain
+internal import Domain
 internal import JSON
 package import Loop
 package import Registry

@@ -42,7 +42,7 @@ struct SpoolDirectoryTests {
     @Test("one that is not there, no directory, or went away says so")
     func none() throws {
         let directory = try SpoolDirectory(path)
-        FileManager.default.createFile(atPath: path + "/file", contents: nil)
+        try Data().write(to: URL(fileURLWithPath: path + "/file"))
         let file = #expect(throws: SpoolDirectory.Failure.self) { try SpoolDirectory(path + "/file") }
         #expect(file?.description == "\(path)/file is no directory")
         try FileManager.default.removeItem(atPath: path)
