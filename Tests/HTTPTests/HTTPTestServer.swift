@@ -105,10 +105,10 @@ final class TestDelegate: HTTPConnectionDelegate, @unchecked Sendable {  // even
     var log: [String] { events.withLock { $0 } }
     var queuedBytesMax: Int { queuedMax.withLock { $0 } }
 
-    /// Waits until the event was noted.
-    func await(_ event: String) -> Bool {
+    /// Waits until the event was noted, but for no longer than `limit`.
+    func await(_ event: String, for limit: DispatchTimeInterval = .seconds(10)) -> Bool {
         while !log.contains(event) {
-            if changed.wait(timeout: .now() + 10) == .timedOut { return log.contains(event) }
+            if changed.wait(timeout: .now() + limit) == .timedOut { return log.contains(event) }
         }
         return true
     }

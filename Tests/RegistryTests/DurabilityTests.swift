@@ -195,12 +195,12 @@ import Testing
         other.arguments = [
             "-c",
             """
-            import fcntl, os, sys, time
+            import fcntl, os, signal, sys
             lock = open(sys.argv[1] + "/lock", "w")
             fcntl.flock(lock, fcntl.LOCK_EX)
             lock.write(f"{os.getpid()}\\n"); lock.flush()
             print("held", flush=True)
-            time.sleep(60)
+            signal.pause()
             """, directory.path,
         ]
         let output = Pipe()
