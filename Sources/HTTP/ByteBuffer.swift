@@ -86,7 +86,10 @@ package final class ByteBuffer {
         count = 0
     }
 
-    /// Where `more` bytes can be written behind the present ones.
+    /// Where `more` bytes, at least 1, can be written behind the present ones.
+    ///
+    /// What is copied is within `storage`: `start + count <= capacity` always holds, and `capacity` is 0 where there is no
+    /// storage, so that the first call makes some.
     private func reserve(_ more: Int) -> UnsafeMutableRawPointer {
         if start + count + more > capacity {
             if start > 0, let storage {
