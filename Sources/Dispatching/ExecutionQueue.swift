@@ -6,6 +6,18 @@ package import Domain
 /// Functions take turns; within one the highest priority comes first, then who was added first. An execution may be in it
 /// more than once, or although it does not wait any more: who takes it looks.
 package struct ExecutionQueue {
+    package struct Place: Equatable, Sendable {
+        package var id: Execution.ID
+        package var function: Function.ID
+        package var priority: Int
+
+        package init(id: Execution.ID, function: Function.ID, priority: Int) {
+            self.id = id
+            self.function = function
+            self.priority = priority
+        }
+    }
+
     /// Of one priority, first in, first out.
     private struct Lane {
         let priority: Int
@@ -86,7 +98,7 @@ package struct ExecutionQueue {
     }
 
     /// The next in turn of those whose function may have one more.
-    package mutating func take(_ mayHave: (Function.ID) -> Bool) -> (id: Execution.ID, function: Function.ID)? {
+    package mutating func take(_ mayHave: (Function.ID) -> Bool) -> Place? {
         for _ in turns.indices {
             if nextTurn >= turns.count { nextTurn = 0 }
             let function = turns[nextTurn]
@@ -94,6 +106,7 @@ package struct ExecutionQueue {
                 nextTurn += 1
                 continue
             }
+            let priority = lanes[function]![0].priority
             let key = lanes[function]![0].take()
             if lanes[function]![0].isEmpty { lanes[function]!.removeFirst() }
             if lanes[function]!.isEmpty {
@@ -102,7 +115,7 @@ package struct ExecutionQueue {
             } else {
                 nextTurn += 1
             }
-            return (key.id, function)
+            return Place(id: key.id, function: function, priority: priority)
         }
         return nil
     }

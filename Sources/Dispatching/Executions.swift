@@ -94,25 +94,25 @@ package final class Executions {
     /// Those in hand.
     var live: [Execution.ID: Live] = [:]
     /// All that have not ended, in hand or not.
-    private var liveCount = 0
+    var liveCount = 0
     /// Who waits for the end of which.
     var waiters: [Execution.ID: [CheckedContinuation<Void, Never>]] = [:]
     var waitersCount = 0
-    private var queue = ExecutionQueue()
-    private var inWindow = 0
-    private var inWindowOfFunction: [Function.ID: Int] = [:]
-    private var windowBytes = 0
+    var queue = ExecutionQueue()
+    var inWindow = 0
+    var inWindowOfFunction: [Function.ID: Int] = [:]
+    var windowBytes = 0
     /// A task takes from `queue`.
-    private var isStarting = false
+    var isStarting = false
     /// Those that are being read because they are not in hand.
     private var lookups: [Execution.ID: Lookup] = [:]
-    private var delayTimer: LoopTimer?
+    var delayTimer: LoopTimer?
     private var progressTimer: LoopTimer?
     var retentionTimer: LoopTimer?
     /// Pauses and their ends, one at a time.
     let switches = SerialGate(waitersMax: 256)
     var isShuttingDown = false
-    private var onWindowEmpty: CheckedContinuation<Void, Never>?
+    var onWindowEmpty: CheckedContinuation<Void, Never>?
 
     package init(
         loop: EventLoop, registry: Registry, management: Management, dispatcher: Dispatcher,
@@ -295,55 +295,9 @@ package final class Executions {
         do throws(RegistryError) { return try await body(registry) } catch { throw .registry(error) }
     }
 
-    // MARK: - Recovery
+    // MARK: - In hand
 
-    /// Takes up what the registry says has not ended. Called once, before the first `accept`.
-    package func resume() async throws(ManagementError) {
-        try await interrupt()
-        var last: Int64 = 0
-        while true {
-            let after = last
-            let page = try await read { registry throws(RegistryError) in
-                try await registry.waitingExecutions(after: after, limit: 10_000)
-            }
-            guard let newest = page.last else { break }
-            last = newest.sequence
-            liveCount += page.count
-            for execution in page where execution.isQueued {
-                enqueue(
-                    execution.id, of: execution.function, priority: execution.priority,
-                    notBefore: execution.notBefore)
-            }
-        }
-        // An execution whose end was stored has no more use for its files.
-        if let local = placement as? LocalPlacement {
-            for id in await local.executionsWithScratch() where try await hasEnded(id) {
-                await local.discardScratch(of: id)
-            }
-        }
-        startWaiting()
-        retentionTimerFired()
-    }
-
-    /// What ran when the host ended runs no more.
-    private func interrupt() async throws(ManagementError) {
-        let heads = try await read { registry throws(RegistryError) in try await registry.runningExecutions() }
-        let now = EventLoop.wallClock
-        var changes: [Change] = []
-        for var head in heads {
-            head.status = head.status == .running ? .queued : .paused
-            changes.append(.updateExecution(head.update))
-            changes.append(.addEvents(head.id, [ExecutionEvent(kind: .interrupted, at: now)]))
-        }
-        if !changes.isEmpty { try await commit(changes) }
-    }
-
-    private func hasEnded(_ id: Execution.ID) async throws(ManagementError) -> Bool {
-        let stored = try await read { registry throws(RegistryError) in try await registry.execution(id) }
-        return stored?.status.isEnded ?? true
-    }
-
-    private final class Lookup {
+    final class Lookup {
         var count = 0
         /// It has ended since.
         var isOutdated = false
@@ -376,173 +330,6 @@ package final class Executions {
         let execution = Live(head: ExecutionHead(stored))
         live[id] = execution
         return execution
-    }
-
-    // MARK: - Running
-
-    func enqueue(_ head: ExecutionHead) {
-        enqueue(head.id, of: head.function, priority: head.priority, notBefore: head.notBefore)
-    }
-
-    private func enqueue(
-        _ id: Execution.ID, of function: Function.ID, priority: Int, notBefore: Timestamp?
-    ) {
-        if let notBefore, !hasCome(notBefore) {
-            queue.add(id, of: function, priority: priority, notBefore: notBefore)
-            startDelayTimer()
-        } else {
-            queue.add(id, of: function, priority: priority)
-        }
-    }
-
-    private func delayTimerFired() {
-        queue.release(at: EventLoop.wallClock)
-        startDelayTimer()
-        startWaiting()
-    }
-
-    private func startDelayTimer() {
-        guard let next = queue.nextDue else { return }
-        let milliseconds = next.millisecondsSince1970 - EventLoop.wallClock.millisecondsSince1970
-        // An hour at the most: civil time may be set.
-        delayTimer?.start(after: .milliseconds(Int(max(0, min(milliseconds, 3_600_000)))))
-    }
-
-    func startWaiting() {
-        guard !isStarting else { return }
-        isStarting = true
-        loop.spawn { await self.startAll() }
-    }
-
-    /// One after the other, because each is read from the registry first: so they keep their order.
-    private func startAll() async {
-        while !isShuttingDown, inWindow < settings.windowMax, inWindow == 0 || windowBytes < settings.windowBytesMax,
-            let (id, function) = queue.take({ inWindowOfFunction[$0, default: 0] < windowMax(of: $0) })
-        {
-            await start(id, of: function)
-        }
-        isStarting = false
-    }
-
-    private func windowMax(of function: Function.ID) -> Int {
-        let isTraining = management.catalog.entry(function)?.function.latest.configuration.settings.trains != nil
-        return isTraining ? settings.windowOfTrainingMax : settings.windowOfFunctionMax
-    }
-
-    private func start(_ id: Execution.ID, of function: Function.ID) async {
-        let stored: Execution?
-        do throws(ManagementError) {
-            stored = try await lookUp(id)
-        } catch {
-            report("execution \(id) cannot be read, and is tried again in 5 s: \(error)")
-            let later = Timestamp(millisecondsSince1970: EventLoop.wallClock.millisecondsSince1970 + 5000)
-            return enqueue(id, of: function, priority: 0, notBefore: later)
-        }
-        // It was stopped while it waited, or deleted after that.
-        guard let stored, !stored.status.isEnded else { return }
-        let execution = live[id] ?? Live(head: ExecutionHead(stored))
-        guard !isShuttingDown, !execution.isRunning, !execution.isEnding, isDue(execution) else { return }
-        live[id] = execution
-        execution.isRunning = true
-        execution.eventBytes = stored.input.sizeBytes
-        inWindow += 1
-        inWindowOfFunction[function, default: 0] += 1
-        windowBytes += stored.input.sizeBytes
-        await start(execution, stored)
-    }
-
-    /// One that was paused and resumed may be in line twice, or in line before its time.
-    private func isDue(_ execution: Live) -> Bool {
-        guard execution.head.status == .queued, !execution.isWorkerLeaving else { return false }
-        return execution.head.notBefore.map(hasCome) ?? true
-    }
-
-    /// Whether the time for the next attempt has come. One that is further ahead than any pause was set by another clock
-    /// than today's, and has.
-    private func hasCome(_ notBefore: Timestamp) -> Bool {
-        let ahead = notBefore.millisecondsSince1970 - EventLoop.wallClock.millisecondsSince1970
-        let pauseMax = max(300, settings.retryDelays.map(\.seconds).max() ?? 0) * 1.1
-        return ahead <= 0 || Double(ahead) > pauseMax * 1000
-    }
-
-    private func start(_ execution: Live, _ stored: Execution) async {
-        let epoch = execution.epoch
-        do throws(ManagementError) {
-            if await expireIfTooLate(execution) { return leaveWindow(execution) }
-            let event = try await management.bytes(of: stored.input)
-            guard execution.epoch == epoch else { return }
-            guard !execution.isEnding else { return leaveWindow(execution) }
-            var stored = stored
-            stored.input = .inline(event)
-            let loaded = stored
-            let start = try start(of: loaded, event)
-            dispatcher.run(
-                start, onDispatch: { [unowned self] in dispatched(execution, attempt: start.attempt) },
-                completion: { [unowned self] outcome in ended(execution, epoch: epoch, loaded, outcome) })
-        } catch {
-            // The function, version or base it was accepted for is gone, or its event.
-            guard execution.epoch == epoch else { return }
-            leaveWindow(execution)
-            await fail(
-                execution, .failed, .init(type: "Roost.NotRunnable", message: error.description),
-                Conclusion(condition: .retriesExhausted))
-        }
-    }
-
-    private func start(
-        of stored: Execution, _ event: [UInt8]
-    ) throws(ManagementError) -> ExecutionStart {
-        guard let entry = management.catalog.entry(stored.function), let version = entry.version(stored.version) else {
-            throw .functionNotFound(stored.functionName, .version(stored.version))
-        }
-        let request = InvocationRequest(
-            route: .init(function: entry.function, version: version), qualifier: stored.qualifier,
-            requestID: stored.id.text, payload: event)
-        var start = ExecutionStart(id: stored.id, attempt: stored.attempt + 1, request: request, training: nil)
-        if let trained = version.configuration.settings.trains {
-            let base = try management.catalog.route(trained, .version(stored.baseVersion ?? .latest))
-            start.training = .init(channels: stored.channels, model: base.version.model)
-        }
-        return start
-    }
-
-    private func dispatched(_ execution: Live, attempt: Int) {
-        let now = EventLoop.wallClock
-        let earlier = takeProgress(execution)
-        execution.head.status = .running
-        execution.head.attempt = attempt
-        execution.head.startedAt = now
-        execution.head.notBefore = nil
-        execution.refusals = 0
-        execution.metrics = JSONObject()
-        let event = ExecutionEvent(
-            kind: .attemptStarted, at: now, detail: JSONValue.object(["attempt": .integer(Int64(attempt))]).text())
-        let changes = earlier + [.updateExecution(execution.head.update), .addEvents(execution.head.id, [event])]
-        // Nobody was promised this: should the host end before it is stored, the attempt is made again.
-        loop.spawn { await self.store(changes, execution) }
-    }
-
-    private func superseded(_ id: Execution.ID) {
-        guard let execution = live[id], !execution.isEnding else { return }
-        leaveWindow(execution)
-        enqueue(execution.head)
-        startWaiting()
-    }
-
-    func leaveWindow(_ execution: Live) {
-        guard execution.isRunning else { return }
-        execution.isRunning = false
-        let function = execution.head.function
-        inWindow -= 1
-        windowBytes -= execution.eventBytes
-        inWindowOfFunction[function]! -= 1
-        if inWindowOfFunction[function] == 0 { inWindowOfFunction[function] = nil }
-        if isShuttingDown { endWaiting(for: execution.head.id) }
-        if inWindow == 0 {
-            onWindowEmpty?.resume()
-            onWindowEmpty = nil
-        }
-        startWaiting()
     }
 
     // MARK: - Stopping

@@ -13,12 +13,12 @@ struct ExecutionQueueTests {
         queue.take(mayHave)?.id
     }
 
-    @Test("an id comes back as it was")
+    @Test("what was added comes back as it was")
     func identity() {
         var queue = ExecutionQueue()
         let id = Execution.ID(UniqueID.random())
-        queue.add(id, of: function(1))
-        #expect(queue.take { _ in true }! == (id, function(1)))
+        queue.add(id, of: function(1), priority: -7)
+        #expect(queue.take { _ in true } == .init(id: id, function: function(1), priority: -7))
         #expect(take(&queue) == nil)
     }
 
@@ -80,7 +80,7 @@ struct ExecutionQueueTests {
             expected[function, default: []].append(id(number))
         }
         var found: [Function.ID: [Execution.ID]] = [:]
-        while let (id, function) = queue.take({ _ in true }) { found[function, default: []].append(id) }
+        while let next = queue.take({ _ in true }) { found[next.function, default: []].append(next.id) }
         #expect(found == expected)
     }
 }
