@@ -102,15 +102,12 @@ struct Executions: ParsableCommand {
 
         @OptionGroup var client: ClientOptions
 
-        func validate() throws {
-            if client.json { throw ValidationError("--json is not for this: the answer is printed as it is") }
-        }
-
         func run() throws {
             let host = try client.host()
             let id = executionID(execution)
             var offset = 0
             var size = 0
+            var payload: [UInt8] = []
             repeat {
                 let path = RequestPath.roost(
                     "executions", id, input ? "input" : "result", query: [("offset", String(offset))])
@@ -121,8 +118,11 @@ struct Executions: ParsableCommand {
                 }
                 size = total
                 offset += page.body.count
-                Terminal.write(page.body, to: STDOUT_FILENO)
+                if client.json { payload += page.body } else { Terminal.write(page.body, to: STDOUT_FILENO) }
             } while offset < size
+            if client.json {
+                Terminal.print(["Id": .string(id), "Payload": .string(String(decoding: payload, as: UTF8.self))])
+            }
         }
     }
 

@@ -51,6 +51,8 @@ def test_an_answer_of_any_length_is_kept_and_can_be_read(host):
         assert execution["Status"] == "SUCCEEDED" and "Result" not in execution
         assert execution["ResultFile"] == {"Digest": "sha256:" + digest(text.encode()), "SizeBytes": len(text)}
         assert host.roost("executions", "result", identifier) == text
+    assert json.loads(host.roost("executions", "result", large, "--json")) == {
+        "Id": large, "Payload": '"' + "x" * (SIX - 1) + '"'}
     assert host.roost("executions", "result", inline) == '"' + "x" * (SIX - 2) + '"'
     client = host.boto3()
     arn = host.execution(large)["ExecutionArn"]
