@@ -209,3 +209,26 @@ def test_a_host_does_not_start_with_a_directory_that_is_none(tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(AssertionError, match=f"destination {GOOD}: .*{message}"):
             RoostHost(tmp_path / "data", {"destinations": {GOOD: {"directory": str(path)}}}).start()
+
+
+def test_a_function_folder_names_its_dead_letter_target(host, spools, tmp_path):
+    folder = tmp_path / "fragile"
+    folder.mkdir()
+    (folder / "fragile.py").write_text("def handler(event, context): raise ValueError('as asked')\n")
+
+    def deploy(**more):
+        (folder / "function.json").write_text(json.dumps({"name": "fragile", "runtime": "python3", **more}))
+        return host.roost("deploy", str(folder))
+
+    deploy(deadLetterTarget=DEAD)
+    failed = host.start_execution("fragile", {})
+    until(lambda: spools.dead.names() == {f"{failed}-dead-letter.json"})
+    for target, message in (
+        ("arn:aws:sqs:us-east-1:000000000000:other", "is not one of this host's"),
+        ("other", "deadLetterTarget must be an ARN of one of events, s3, sns, sqs, not 'other'"),
+        (7, "deadLetterTarget must be a string"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            deploy(deadLetterTarget=target)
+    deploy()  # what the folder does not say is not so
+    assert "DeadLetterConfig" not in host.boto3().get_function_configuration(FunctionName="fragile")
