@@ -17,12 +17,16 @@ import socket
 import struct
 import subprocess
 import tempfile
+import textwrap
 import time
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOTSTRAP = ROOT / "runtime" / "python" / "bootstrap.py"
 PYTHON = os.environ.get("ROOST_PYTHON", "/usr/bin/python3")
+ECHO = "def handler(event, context):\n    return event\n"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ETC = ("alternatives ca-certificates fonts group hosts ld.so.cache ld.so.conf ld.so.conf.d localtime magic mime.types "
        "nsswitch.conf passwd protocols python3 python3.11 resolv.conf services ssl OpenCL vulkan").split()
@@ -435,3 +439,27 @@ class Worker:
 
     def __exit__(self, *_):
         self.close()
+
+
+def error_of(it, event=None):
+    kind, request = it.slot.invoke(event)
+    assert kind == "error" and request.headers["content-type"] == "application/json"
+    body = request.json
+    assert list(body) == ["errorMessage", "errorType", "requestId", "stackTrace"] and body["requestId"] == it.slot.id
+    return body
+
+
+@pytest.fixture
+def worker(tmp_path):
+    """Starts a worker for the text of a module `function`; closes what a test left open."""
+    started = []
+
+    def start(source=ECHO, **options):
+        (tmp_path / "function.py").write_text(textwrap.dedent(source), encoding="utf-8")
+        it = Worker(tmp_path, **options)
+        started.append(it)
+        return it
+
+    yield start
+    for it in started:
+        it.close()
