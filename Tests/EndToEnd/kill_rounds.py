@@ -105,12 +105,15 @@ class Rounds:
             spool.mkdir(parents=True)
         self.host = RoostHost(self.directory / "data", {
             "retryDelaysSeconds": [0.05], "stopGraceSeconds": 1, "trainingConcurrency": 2,
+            "artifactGraceHours": 0,
             "destinations": {f"arn:aws:s3:::{name}": {"directory": str(path)} for name, path in self.told.items()}})
         self.shift = shift_library(directory)
         self.lock = threading.Lock()
         self.accepted = {}  # id -> event, of those that were answered 202
         self.stopped = set()  # those that a stop was sent for
         self.sent = 0
+        self.problems = []  # answers that should not have been
+        self.removed = 0  # files that nothing referred to
         self.kills = {}
 
     def start(self, fault=None, shift=0):
@@ -172,9 +175,22 @@ class Rounds:
                     self.stopped.add(identifier)
                     stop = self.host.request("POST", f"/roost/v1/executions/{identifier}/stop", {}, timeout=10)
                     assert stop.status in (200, 202), stop
+                elif draw > 0.99:
+                    self.collect()
+            except AssertionError as error:
+                self.problems.append(error)
+                return
             except Exception:  # noqa: BLE001: the host is gone
                 return
             time.sleep(0.004)
+
+    def collect(self):
+        """Stores a file that nothing refers to, and has all such files removed."""
+        self.host.upload({"nothing": os.urandom(1000)})
+        answer = self.host.request("POST", "/roost/v1/artifacts/gc", {}, timeout=10)
+        assert answer.status in (200, 409), answer
+        if answer.status == 200:
+            self.removed += answer.json["RemovedFiles"]
 
     def round(self, fault=None, seconds=None):
         shift = self.random.choice([0, 0, -3 * 86400, 2 * 86400])
@@ -228,6 +244,7 @@ class Rounds:
 
     def settle(self):
         """Lets everything end, and checks all that was promised. Returns the counts by status."""
+        assert not self.problems, self.problems
         self.start()  # with the clock set right: retries may be due days from now
         live = "/roost/v1/executions?limit=1&status=QUEUED&status=RUNNING&status=PAUSING&status=PAUSED"
         until(lambda: not self.host.call("GET", live)["Executions"], 240, "the end of all executions")
@@ -305,4 +322,6 @@ class Rounds:
 
 
 def figures(rounds, counts):
-    return json.dumps({"sent": rounds.sent, "accepted": len(rounds.accepted), "kills": rounds.kills, **counts})
+    return json.dumps({
+        "sent": rounds.sent, "accepted": len(rounds.accepted), "removed": rounds.removed, "kills": rounds.kills,
+        **counts})
