@@ -102,7 +102,9 @@ let package = Package(
             name: "CommandTests", dependencies: ["Artifacts", "Domain", "JSON", "RoostCommand"],
             swiftSettings: settings),
         .testTarget(
-            name: "DispatchingTests", dependencies: ["Dispatching", "Domain", "Workers"], swiftSettings: settings),
+            name: "DispatchingTests",
+            dependencies: ["Artifacts", "Dispatching", "Domain", "Loop", "Registry", "TestSupport", "Workers"],
+            swiftSettings: settings),
         .testTarget(name: "DomainTests", dependencies: ["Domain"], swiftSettings: settings),
         .testTarget(
             name: "HTTPTests", dependencies: ["Domain", "HTTP", "Loop"], swiftSettings: settings),

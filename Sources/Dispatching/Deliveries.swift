@@ -1,5 +1,5 @@
 internal import Artifacts
-internal import Domain
+package import Domain
 internal import JSON
 package import Loop
 package import Registry
@@ -54,6 +54,9 @@ package final class Deliveries {
             case .webhook: 8
             }
         }
+
+        /// For more tries; may be below 0.
+        var room: Int { (failures > 0 ? 1 : widthMax) - tries }
     }
 
     private enum Outcome {
@@ -118,7 +121,7 @@ package final class Deliveries {
     }
 
     /// A delivery was stored.
-    func added(_ delivery: Delivery) {
+    package func added(_ delivery: Delivery) {
         waiting += 1
         metrics.deliveries[delivery.target, default: .init()].waiting += 1
         if let lane = lanes[delivery.target] { look(lane) }
@@ -142,36 +145,41 @@ package final class Deliveries {
     }
 
     private func takeNext(_ lane: Lane) async {
+        // What is added while the registry is read may not be in the answer: whatever came of that, it is read again.
         repeat {
             lane.isStale = false
-            let width = lane.failures > 0 ? 1 : lane.widthMax
-            guard lane.tries < width, !isClosing, !lane.isPausing else { break }
-            let stored: [Delivery]
-            do throws(RegistryError) {
-                stored = try await registry.deliveries(
-                    to: lane.target.name, limit: lane.inTry.count + settings.batchMax)
-            } catch {
-                report("deliveries to \(lane.target.name) cannot be read, and are tried again in 5 s: \(error)")
-                pause(lane, for: .seconds(5))
-                break
-            }
-            let now = EventLoop.wallClock
-            let rest = stored.filter { !lane.inTry.contains($0.sequence) }
-            let due = rest.filter { DeliveryPolicy.hasCome($0.notBefore, at: now) }
-            guard !due.isEmpty else {
-                if let next = rest.first { pauseUntil(next.notBefore, lane) }
-                break
-            }
-            switch lane.target.place {
-            case .directory(let directory):
-                start(Array(due.prefix(settings.batchMax)), lane) { await self.write($0, to: directory) }
-            case .webhook(let webhook):
-                for delivery in due.prefix(width - lane.tries) {
-                    start([delivery], lane) { ($0, await self.post($0[0], to: webhook)) }
-                }
-            }
+            await startDue(lane)
         } while lane.isStale
         lane.isLooking = false
+    }
+
+    private func startDue(_ lane: Lane) async {
+        func isReady() -> Bool { lane.room > 0 && !isClosing && !lane.isPausing }
+        guard isReady() else { return }
+        let stored: [Delivery]
+        do throws(RegistryError) {
+            stored = try await registry.deliveries(to: lane.target.name, limit: lane.inTry.count + settings.batchMax)
+        } catch {
+            report("deliveries to \(lane.target.name) cannot be read, and are tried again in 5 s: \(error)")
+            return pause(lane, for: .seconds(5))
+        }
+        // A try that failed meanwhile has made a pause.
+        guard isReady() else { return }
+        let now = EventLoop.wallClock
+        let rest = stored.filter { !lane.inTry.contains($0.sequence) }
+        let due = rest.filter { DeliveryPolicy.hasCome($0.notBefore, at: now) }
+        guard !due.isEmpty else {
+            if let next = rest.first { pauseUntil(next.notBefore, lane) }
+            return
+        }
+        switch lane.target.place {
+        case .directory(let directory):
+            start(Array(due.prefix(settings.batchMax)), lane) { await self.write($0, to: directory) }
+        case .webhook(let webhook):
+            for delivery in due.prefix(lane.room) {
+                start([delivery], lane) { ($0, await self.post($0[0], to: webhook)) }
+            }
+        }
     }
 
     /// What is added meanwhile is looked at at once.
