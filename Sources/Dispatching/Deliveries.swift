@@ -298,7 +298,8 @@ package final class Deliveries {
                     changes.append(.postponeDelivery(delivery))
                 }
             }
-            if isOfTarget {
+            // Tries that were under way together fail together, and count once.
+            if isOfTarget, !lane.isPausing {
                 lane.failures += 1
                 if lane.failures == 1 { report("\(lane.target.name) cannot be told of executions' ends: \(reason)") }
                 pause(lane, for: DeliveryPolicy.pause(afterFailures: lane.failures, asked: retryAfter))

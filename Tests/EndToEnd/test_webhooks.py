@@ -29,6 +29,7 @@ class Receiver:
     def __init__(self, certificate=None):
         receiver = self
         self.got, self.answers, self.lock = [], [], threading.Lock()
+        self.gate = threading.Barrier(1)  # an answer that is no success waits at it for others
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -38,6 +39,8 @@ class Receiver:
                 with receiver.lock:
                     receiver.got.append((self.path, dict(self.headers), body))
                     status, headers = receiver.answers.pop(0) if receiver.answers else (204, {})
+                if status != 204:
+                    receiver.gate.wait(20)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -139,6 +142,17 @@ def test_one_that_a_webhook_refuses_does_not_hold_up_the_others(tmp_path, receiv
         others = [host.start_execution("work", {"n": n}) for n in range(50)]
         until(lambda: all(details(host, identifier, "delivered") for identifier in others))
         until(lambda: details(host, refused, "delivered") == [{"target": HOOK, "failures": 1}], 30)
+
+
+def test_failures_at_the_same_time_count_as_one(tmp_path, receiver, secret):
+    receiver.answers = [(503, {})] * 8
+    receiver.gate = threading.Barrier(8)
+    with RoostHost(tmp_path / "data", settings(f"http://127.0.0.1:{receiver.port}/", secret)) as host:
+        prepare(host)
+        told = [host.start_execution("work", {"n": n}) for n in range(8)]
+        # A second after it. As eight failures in a row, the pause would be two minutes.
+        until(lambda: all(details(host, identifier, "delivered") for identifier in told), 20)
+        assert [details(host, identifier, "delivered")[0]["failures"] for identifier in told] == [1] * 8
 
 
 def test_one_that_is_too_old_is_given_up_with_a_reason(tmp_path, secret):
