@@ -256,7 +256,10 @@ package final class Deliveries {
             if (200..<300).contains(answer.status) { return .told }
             // Other refusals are of this document; the next may be welcome.
             let isOfTarget = answer.status >= 500 || [401, 403, 404, 408, 410, 429].contains(answer.status)
-            let text = String(decoding: answer.body.prefix(200), as: UTF8.self)
+            // Of foreign text nothing may begin a line of the host's own log.
+            let text = String(decoding: answer.body.prefix(200), as: UTF8.self).unicodeScalars.map {
+                $0.properties.generalCategory == .control ? " " : String($0)
+            }.joined()
             return .failed(
                 reason: "it answered \(answer.status)" + (text.isEmpty ? "" : ": \(text)"), isOfTarget: isOfTarget,
                 retryAfter: answer.retryAfter)

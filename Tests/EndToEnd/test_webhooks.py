@@ -29,6 +29,7 @@ class Receiver:
     def __init__(self, certificate=None):
         receiver = self
         self.got, self.answers, self.lock = [], [], threading.Lock()
+        self.text = b"because"  # of an answer that is no success
         self.gate = threading.Barrier(1)  # an answer that is no success waits at it for others
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,7 +45,7 @@ class Receiver:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                text = b"" if status == 204 else b"because"
+                text = b"" if status == 204 else receiver.text
                 if status != 204:
                     self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
@@ -142,6 +143,16 @@ def test_one_that_a_webhook_refuses_does_not_hold_up_the_others(tmp_path, receiv
         others = [host.start_execution("work", {"n": n}) for n in range(50)]
         until(lambda: all(details(host, identifier, "delivered") for identifier in others))
         until(lambda: details(host, refused, "delivered") == [{"target": HOOK, "failures": 1}], 30)
+
+
+def test_what_a_webhook_answers_makes_no_line_of_the_hosts_log(tmp_path, receiver, secret):
+    receiver.answers, receiver.text = [(500, {})], b"no\nroost: all is well \x1b[2J"
+    with RoostHost(tmp_path / "data", settings(f"http://127.0.0.1:{receiver.port}/", secret)) as host:
+        prepare(host)
+        identifier = host.start_execution("work", {})
+        until(lambda: details(host, identifier, "delivered"), 20)
+        [line] = host.errors.read_text().splitlines()
+        assert f"{HOOK} cannot be told" in line and line.endswith("it answered 500: no roost: all is well  [2J")
 
 
 def test_failures_at_the_same_time_count_as_one(tmp_path, receiver, secret):
