@@ -55,6 +55,8 @@ package struct SpoolDirectory: Sendable {
         let file = try Descriptor(
             openat(directory, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o640), shown)
         do throws(ArtifactError) {
+            // Whatever the process's mask. A file system that has no modes refuses, and needs none.
+            _ = fchmod(file.raw, 0o640)
             let written = bytes.withUnsafeBytes { bytes in
                 Result { () throws(ArtifactError) in try writeAll(bytes, to: file.raw, shown) }
             }

@@ -28,6 +28,19 @@ struct SpoolDirectoryTests {
         #expect(mode == 0o640)
     }
 
+    @Test("the group may read a file, whatever mask the process was started with")
+    func mode() async {
+        await #expect(processExitsWith: .success) {
+            let path = NSTemporaryDirectory() + "spool-\(UUID().uuidString)"
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(atPath: path) }
+            umask(0o077)
+            try SpoolDirectory(path).add([("a", [1])])
+            let mode = try FileManager.default.attributesOfItem(atPath: path + "/a")[.posixPermissions] as? Int
+            #expect(mode == 0o640)
+        }
+    }
+
     @Test("a directory that is full of files that nobody took gets no more")
     func full() throws {
         defer { try? FileManager.default.removeItem(atPath: path) }
