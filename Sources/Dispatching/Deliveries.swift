@@ -35,6 +35,8 @@ package final class Deliveries {
         let target: DeliveryTarget
         var timer: LoopTimer?
         var inTry: Set<Int64> = []
+        /// Tried while the registry was read, which may say what they were before.
+        var tried: Set<Int64> = []
         var tries = 0
         /// The registry is being asked what comes next.
         var isLooking = false
@@ -156,6 +158,7 @@ package final class Deliveries {
     private func startDue(_ lane: Lane) async {
         func isReady() -> Bool { lane.room > 0 && !isClosing && !lane.isPausing }
         guard isReady() else { return }
+        lane.tried = []
         let stored: [Delivery]
         do throws(RegistryError) {
             stored = try await registry.deliveries(to: lane.target.name, limit: lane.inTry.count + settings.batchMax)
@@ -166,7 +169,7 @@ package final class Deliveries {
         // A try that failed meanwhile has made a pause.
         guard isReady() else { return }
         let now = EventLoop.wallClock
-        let rest = stored.filter { !lane.inTry.contains($0.sequence) }
+        let rest = stored.filter { !lane.inTry.contains($0.sequence) && !lane.tried.contains($0.sequence) }
         let due = rest.filter { DeliveryPolicy.hasCome($0.notBefore, at: now) }
         guard !due.isEmpty else {
             if let next = rest.first { pauseUntil(next.notBefore, lane) }
@@ -203,6 +206,7 @@ package final class Deliveries {
             let (tried, outcome) = await tell(deliveries)
             await self.store(outcome, of: tried, lane)
             lane.inTry.subtract(deliveries.map(\.sequence))
+            if lane.isLooking { lane.tried.formUnion(deliveries.map(\.sequence)) }
             lane.tries -= 1
             self.look(lane)
         }

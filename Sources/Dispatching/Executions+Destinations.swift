@@ -86,7 +86,9 @@ extension Executions {
         do throws(ManagementError) {
             stored = try await execution(head.id)
             if deadLetterTarget != nil, let failure {
-                letter = Self.deadLetter(of: stored, event: try await management.bytes(of: stored.input), failure)
+                let event = try await management.bytes(of: stored.input)
+                // Off the loop: it may be many bytes.
+                letter = try? await loop.offload { Self.deadLetter(of: stored, event: event, failure) }
             }
         } catch {
             note(["notInvoked": .string("its event cannot be read: \(error)")])

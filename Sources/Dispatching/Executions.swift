@@ -373,6 +373,12 @@ package final class Executions {
             return try await self.execution(id).endedAt ?? now
         } catch {
             execution.isEnding = false
+            // What came of its attempt meanwhile was dropped, or its turn was.
+            if !execution.isRunning, [.queued, .running].contains(execution.head.status) {
+                execution.head.status = .queued
+                enqueue(execution.head)
+                startWaiting()
+            }
             throw .registry(error)
         }
         execution.head = head

@@ -109,6 +109,7 @@ class Rounds:
             "destinations": {f"arn:aws:s3:::{name}": {"directory": str(path)} for name, path in self.told.items()}})
         self.shift = shift_library(directory)
         self.lock = threading.Lock()
+        self.collecting = threading.Lock()
         self.accepted = {}  # id -> event, of those that were answered 202
         self.stopped = set()  # those that a stop was sent for
         self.sent = 0
@@ -185,11 +186,12 @@ class Rounds:
             time.sleep(0.004)
 
     def collect(self):
-        """Stores a file that nothing refers to, and has all such files removed."""
-        self.host.upload({"nothing": os.urandom(1000)})
-        answer = self.host.request("POST", "/roost/v1/artifacts/gc", {}, timeout=10)
-        assert answer.status in (200, 409), answer
-        if answer.status == 200:
+        """Stores a file that nothing refers to, and has all such files removed. One client at a time: without a grace time
+        another's collection may come between its requests."""
+        with self.collecting:
+            self.host.upload({"nothing": os.urandom(1000)})
+            answer = self.host.request("POST", "/roost/v1/artifacts/gc", {}, timeout=10)
+            assert answer.status == 200, answer
             self.removed += answer.json["RemovedFiles"]
 
     def round(self, fault=None, seconds=None):
