@@ -22,6 +22,8 @@ import botocore.config
 import pytest
 
 pytest.register_assert_rewrite("lambda_api")
+# A shell that runs the tests in the background has it ignored, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("ROOST_BINARY") or ROOT / ".build/release/roost").resolve()
