@@ -303,7 +303,6 @@ package final class RoostHost {
     }
 
     private func stopped() {
-        signals.forEach { $0.close() }
         placement.close()
         frontDoor?.close()
         loop.spawn { await self.flush() }
@@ -316,6 +315,9 @@ package final class RoostHost {
         await logs.flush()
         await history.flush()
         history.close()
+        // Who asks twice is not answered with a kill: without a watcher the signal would be one.
+        signals.forEach { $0.close() }
+        for number in [SIGTERM, SIGINT] { signal(number, SIG_IGN) }
         loop.stop()
     }
 
