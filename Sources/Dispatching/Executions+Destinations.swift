@@ -82,16 +82,8 @@ extension Executions {
                 .init(kind: .destination, at: EventLoop.wallClock, detail: JSONValue.object(detail).text()))
         }
         let stored: Execution
-        var letter: [UInt8]?
-        do throws(ManagementError) {
-            stored = try await execution(head.id)
-            if deadLetterTarget != nil, let failure {
-                let event = try await management.bytes(of: stored.input)
-                // Off the loop: it may be many bytes.
-                letter = try? await loop.offload { Self.deadLetter(of: stored, event: event, failure) }
-            }
-        } catch {
-            note(["notInvoked": .string("its event cannot be read: \(error)")])
+        do throws(ManagementError) { stored = try await execution(head.id) } catch {
+            note(["notInvoked": .string("it cannot be read: \(error)")])
             notification.changes = [.addEvents(head.id, events)]
             return notification
         }
@@ -117,10 +109,15 @@ extension Executions {
             }
             note(detail)
         }
-        if let deadLetterTarget, let letter {
+        if let deadLetterTarget, let failure {
             var detail: JSONObject = ["deadLetterTarget": .string(deadLetterTarget.text)]
-            if let refusal = add(.deadLetter, letter, to: deadLetterTarget, of: head, &notification) {
-                detail["notInvoked"] = .string(refusal)
+            do throws(ManagementError) {
+                let letter = try await deadLetter(of: stored, failure)
+                if let refusal = add(.deadLetter, letter, to: deadLetterTarget, of: head, &notification) {
+                    detail["notInvoked"] = .string(refusal)
+                }
+            } catch {
+                detail["notInvoked"] = .string("its event cannot be read: \(error)")
             }
             note(detail)
         }
@@ -148,6 +145,18 @@ extension Executions {
                 route: try management.catalog.route(function, qualifier), qualifier: qualifier, name: nil,
                 payload: record, caller: Caller(name: "execution \(head.id)", requestID: head.id.text)),
             chainDepth: head.chainDepth + 1)
+    }
+
+    private func deadLetter(
+        of stored: Execution, _ failure: Execution.Failure
+    ) async throws(ManagementError) -> [UInt8] {
+        let event = try await management.bytes(of: stored.input)
+        do {
+            // Off the loop: it may be many bytes.
+            return try await loop.offload { Self.deadLetter(of: stored, event: event, failure) }
+        } catch {
+            preconditionFailure("writing JSON throws nothing: \(error)")
+        }
     }
 
     /// - Returns: why the target is not told; `nil` when it will be.

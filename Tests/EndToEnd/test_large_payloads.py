@@ -131,6 +131,10 @@ def test_what_is_longer_than_the_settings_allow_is_refused(tmp_path):
 
 def test_an_event_whose_file_is_damaged_fails_its_execution(host):
     data = json.dumps({"ballast": "c" * 2_000_000}).encode()
+    spool = "arn:aws:s3:::spool"
+    host.boto3().update_function_configuration(FunctionName="work", DeadLetterConfig={"TargetArn": spool})
+    host.boto3().put_function_event_invoke_config(
+        FunctionName="work", DestinationConfig={"OnFailure": {"Destination": spool}})
     host.reserve("work", 1)
     running = host.start_execution("work", {"seconds": 60})
     until(lambda: host.execution(running)["Status"] == "RUNNING")
@@ -143,4 +147,9 @@ def test_an_event_whose_file_is_damaged_fails_its_execution(host):
     execution = host.finished(waiting)
     assert execution["Status"] == "FAILED" and execution["Error"]["ErrorType"] == "Roost.NotRunnable"
     assert "damaged" in execution["Error"]["ErrorMessage"]
+    # That there is no letter keeps nobody from hearing of the end.
+    until(lambda: (host.data_dir.parent / "spool" / f"{waiting}.json").exists())
+    told = [event["Detail"] for event in host.events(waiting) if event["Kind"] == "destination"]
+    assert ["notInvoked" in detail for detail in told] == [False, True]
+    assert "its event cannot be read" in told[1]["notInvoked"]
     host.call("POST", f"/roost/v1/executions/{running}/stop", {})
