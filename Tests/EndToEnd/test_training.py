@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 
 import pytest
@@ -584,8 +585,6 @@ def test_a_hundred_executions_at_once_are_all_run_once(host):
 
 
 def test_a_second_sigterm_and_sigint_end_the_host_with_0_too(tmp_path):
-    import signal
-
     for numbers in ([signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]):
         with RoostHost(tmp_path / "data", CONFIG) as host:
             name = "f" + "".join(str(int(n)) for n in numbers)
